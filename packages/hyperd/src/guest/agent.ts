@@ -1,0 +1,166 @@
+import type { Duplex } from 'node:stream';
+
+/** What the agent says of itself in its Welcome (guest/agent.proto). */
+export interface AgentInfo {
+  readonly agentVersion: string;
+  readonly kernelRelease: string;
+  /** Bytes that may be unacknowledged on one stream. */
+  readonly windowBytes: number;
+  /** True when this machine has been given its identity already: it must not be configured again. */
+  readonly configured: boolean;
+}
+
+/** What makes a machine itself after a boot or a restore; see Configure in guest/agent.proto. */
+export interface GuestIdentity {
+  readonly hostname: string;
+  /** 32 hex digits. */
+  readonly machineId: string;
+  readonly network: GuestNetwork;
+}
+
+export interface GuestNetwork {
+  readonly mac: string;
+  readonly address: string;
+  readonly prefixLength: number;
+  readonly gateway: string;
+  readonly mtu: number;
+}
+
+export interface GuestDisk {
+  /** SCSI target the driver plugged it at. */
+  readonly target: number;
+  readonly use: 'rootfs' | 'scratch';
+  readonly name: string;
+}
+
+export interface ProcessSpec {
+  /** Chosen by the caller, unique in the machine's life. */
+  readonly id: number;
+  readonly args: readonly string[];
+  /** `KEY=value` */
+  readonly env: readonly string[];
+  readonly cwd: string;
+  /** `""`, `user`, `uid`, `user:group` or `uid:gid`; names are looked up in the rootfs. */
+  readonly user: string;
+  readonly additionalGroups: readonly string[];
+  readonly tty: boolean;
+  readonly rows: number;
+  readonly columns: number;
+  readonly noStdin: boolean;
+  readonly rlimits: readonly { readonly name: string; readonly soft: bigint; readonly hard: bigint }[];
+}
+
+export interface InjectedFile {
+  readonly path: string;
+  readonly content: Uint8Array;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface ContainerStart {
+  readonly containerId: string;
+  readonly rootfsDisk: string;
+  readonly scratchDisk: string;
+  readonly readOnlyRootfs: boolean;
+  readonly process: ProcessSpec;
+  readonly files: readonly InjectedFile[];
+  readonly sysctls: Readonly<Record<string, string>>;
+}
+
+export interface ExitStatus {
+  /** 0..255; 128 + signal when a signal ended the process. */
+  readonly exitCode: number;
+  /** 0 when the process exited by itself. */
+  readonly signal: number;
+  readonly exitedAt: Date;
+  readonly outOfMemory: boolean;
+}
+
+/** One of a process's output streams. With a tty everything is `stdout`. */
+export type OutputStream = 'stdout' | 'stderr';
+
+/**
+ * Where a process's output goes. Called in stream order; `chunk` is only valid until the call returns (copy to keep).
+ * `endOffset` is the stream offset behind the chunk. The agent keeps every byte until
+ * `GuestProcess.acknowledge`; it stops the process's writes once `windowBytes` are unacknowledged.
+ */
+export interface OutputSink {
+  data(stream: OutputStream, chunk: Uint8Array, endOffset: number): void;
+  /** The stream has ended; no data follows. Called once a stream. */
+  end(stream: OutputStream): void;
+}
+
+/** State of a process that an earlier connection started (ProcessState in guest/agent.proto). */
+export interface GuestProcessState {
+  readonly id: number;
+  readonly containerId: string;
+  readonly init: boolean;
+  readonly tty: boolean;
+  readonly exit: ExitStatus | undefined;
+}
+
+/**
+ * A process in the guest. Made by `GuestAgent.startContainer`, `startProcess` or `adoptProcess`; valid until `release`
+ * or until the agent is closed.
+ */
+export interface GuestProcess {
+  readonly id: number;
+  /** Resolves when the process has ended; rejects (HyperError `machine`) when the agent is closed before. */
+  readonly exited: Promise<ExitStatus>;
+  /** All bytes of `stream` below `offset` are safe with us: the agent may forget them. Offsets only grow. */
+  acknowledge(stream: OutputStream, offset: number): void;
+  /** Resolves once the window has room again: await it before the next write. Rejects once stdin has ended. */
+  writeStdin(chunk: Uint8Array): Promise<void>;
+  /** Ends stdin behind what was written. Repeatable. */
+  endStdin(): void;
+  signal(signal: number): Promise<void>;
+  resize(rows: number, columns: number): Promise<void>;
+  /** Makes the agent forget the exited process. */
+  release(): Promise<void>;
+}
+
+/**
+ * The daemon's end of the guest agent's protocol, over one connection. All calls reject with HyperError: `timeout` after the
+ * connection's call timeout, `machine` when the connection ends or the guest breaks the protocol, and what Error.Code
+ * of guest/agent.proto says otherwise. Nothing that the guest sends is trusted: lengths, ids, offsets and texts are checked.
+ * Made by `connectAgent`; whoever made it disposes of it (which closes the stream, not the machine).
+ */
+export interface GuestAgent extends AsyncDisposable {
+  readonly info: AgentInfo;
+  /** Resolves with the reason when the connection has ended, whoever ended it. Never rejects. */
+  readonly closed: Promise<Error>;
+  /** Entropy and clock are added here. Once per machine: see `info.configured`. */
+  configure(identity: GuestIdentity): Promise<void>;
+  setClock(): Promise<void>;
+  attachDisk(disk: GuestDisk): Promise<void>;
+  detachDisk(name: string): Promise<void>;
+  /** Rejects with `command-not-found`/`command-not-executable` as CommandError. */
+  startContainer(start: ContainerStart, sink: OutputSink): Promise<GuestProcess>;
+  /** `containerId` empty: in the agent's own namespaces. */
+  startProcess(containerId: string, process: ProcessSpec, sink: OutputSink): Promise<GuestProcess>;
+  /** What runs, or has ended and was not released: for a daemon that comes back. */
+  listProcesses(): Promise<GuestProcessState[]>;
+  /** Takes a listed process over; its output comes again from these offsets (what is stored already). */
+  adoptProcess(
+    state: GuestProcessState,
+    offsets: { readonly stdout: number; readonly stderr: number },
+    sink: OutputSink,
+  ): Promise<GuestProcess>;
+  removeContainer(containerId: string, options: { readonly deleteUpper: boolean }): Promise<void>;
+  /** Asks the guest to sync, unmount and power off; resolves when it has agreed. */
+  shutdown(): Promise<void>;
+}
+
+export interface ConnectOptions {
+  /** How long the handshake may take, in ms. */
+  readonly handshakeTimeoutMs: number;
+  /** How long one call may take, in ms (default 60,000). */
+  readonly callTimeoutMs?: number;
+  /** True on a stream that an earlier daemon used: flush what it may have left half-sent. */
+  readonly resync?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** Shakes hands over `stream` and takes ownership of it (destroyed on failure, too). */
+export type ConnectAgent = (stream: Duplex, options: ConnectOptions) => Promise<GuestAgent>;

@@ -1,0 +1,88 @@
+import type { GuestAgent, GuestIdentity } from '../guest/index.ts';
+import type { MachineId, PodId } from '../ids.ts';
+
+/** What a pod asks of its machine. Templates are made and kept per shape. */
+export interface MachineShape {
+  readonly vcpus: number;
+  /** What the pod's containers may use; the guest's own need is added by the machine service. */
+  readonly memoryMib: number;
+}
+
+/** Why a machine is no more: asked for (`stopped`), by the guest itself (`poweroff`), or without being asked (`died`). */
+export type MachineExit =
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'poweroff' }
+  | { readonly kind: 'died'; readonly message: string; readonly consoleTail: string };
+
+/** A disk image file of the host for a machine. */
+export interface DiskImage {
+  readonly path: string;
+  readonly readOnly: boolean;
+}
+
+/**
+ * A running virtual machine with its agent connected and its identity set. Made by `MachineService.acquire` or `adopt`.
+ * It outlives the daemon: `detach` lets go of it, `stop` ends it.
+ */
+export interface Machine {
+  readonly id: MachineId;
+  readonly shape: MachineShape;
+  readonly agent: GuestAgent;
+  /** Resolves when the machine is gone and nothing of it is left on the host. Never rejects. */
+  readonly exited: Promise<MachineExit>;
+  /** Plugs a disk, waits until the guest has mounted it. Returns nothing; the guest knows it as `name`. */
+  attachDisk(
+    disk: DiskImage,
+    as: { readonly use: 'rootfs' | 'scratch'; readonly name: string },
+  ): Promise<void>;
+  detachDisk(name: string): Promise<void>;
+  pause(): Promise<void>;
+  /** Sets the guest's clock before anything of the guest runs on. */
+  resume(): Promise<void>;
+  /** Last lines of the guest's console, made safe for a terminal. */
+  consoleTail(): Promise<string>;
+  /**
+   * Ends the machine: asks the guest to power off for up to `graceMs` (0: no asking), then kills it. Repeatable.
+   * Resolves when process, sockets, files and record are gone.
+   */
+  stop(options?: { readonly graceMs?: number }): Promise<void>;
+}
+
+export interface AcquireRequest {
+  readonly shape: MachineShape;
+  /** Recorded with the machine before anything is spawned, so that a crash leaves no orphan. */
+  readonly owner: PodId | undefined;
+  readonly identity: Omit<GuestIdentity, 'network'>;
+  readonly signal?: AbortSignal;
+  /** Told at once, before anything is spawned. */
+  readonly onId?: (id: MachineId) => void;
+}
+
+export interface MachineSummary {
+  readonly id: MachineId;
+  readonly owner: PodId | undefined;
+}
+
+export interface HypervisorInfo {
+  /** `qemu` */
+  readonly driver: string;
+  readonly version: string;
+  /** `kvm` or `tcg`, and why. */
+  readonly accelerator: string;
+  readonly acceleratorReason: string;
+}
+
+/** Hands out machines: the one place that pods get them from. */
+export interface MachineService extends AsyncDisposable {
+  /** A machine cloned from the template of its shape (which is made when missing). Rejects: `machine`, `timeout`, `canceled`. */
+  acquire(request: AcquireRequest): Promise<Machine>;
+  /**
+   * At daemon start: connects to every recorded machine that still runs, ends the half-made ones, and clears away whatever dead
+   * ones left. Resolves with the living.
+   */
+  adoptAll(): Promise<Machine[]>;
+  list(): MachineSummary[];
+  info(): Promise<HypervisorInfo>;
+  /** Builds the template of `shape` now, if it is missing. */
+  prepare(shape: MachineShape, signal?: AbortSignal): Promise<void>;
+}

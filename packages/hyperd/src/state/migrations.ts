@@ -1,0 +1,52 @@
+/** The schema, step by step; a step that has been released is never changed. Times are ms since the epoch. */
+export const MIGRATIONS: readonly string[] = [
+  `
+  -- machines/: a row is written before anything is spawned and deleted when nothing of the machine is left.
+  CREATE TABLE machines (
+    id TEXT PRIMARY KEY,
+    owner TEXT,
+    phase TEXT NOT NULL,            -- 'starting' until its agent has been configured, then 'running'
+    pid INTEGER,
+    pid_start_ticks INTEGER,        -- field 22 of /proc/PID/stat: tells a recycled pid
+    vcpus INTEGER NOT NULL,
+    memory_mib INTEGER NOT NULL,
+    disks TEXT NOT NULL DEFAULT '[]', -- JSON [{name, target}]
+    created_at INTEGER NOT NULL
+  ) STRICT;
+
+  -- pods/
+  CREATE TABLE pods (
+    id TEXT PRIMARY KEY,
+    spec TEXT NOT NULL,
+    state TEXT NOT NULL,            -- JSON, pods/lifecycle.ts
+    machine_id TEXT,
+    created_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE containers (
+    id TEXT PRIMARY KEY,
+    pod_id TEXT NOT NULL REFERENCES pods(id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    name TEXT NOT NULL UNIQUE,
+    spec TEXT NOT NULL,
+    image_id TEXT NOT NULL,
+    process_id INTEGER,             -- of its init in the machine, while it has one
+    state TEXT NOT NULL,            -- JSON, pods/lifecycle.ts
+    created_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX containers_by_pod ON containers(pod_id);
+  CREATE INDEX containers_by_image ON containers(image_id);
+
+  -- images/
+  CREATE TABLE images (
+    id TEXT PRIMARY KEY,            -- digest of the configuration
+    manifest_digest TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL     -- of the image, as its configuration says
+  ) STRICT;
+  CREATE TABLE image_names (
+    name TEXT PRIMARY KEY,          -- canonical: docker.io/library/busybox:latest or docker.io/library/busybox@sha256:...
+    image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE
+  ) STRICT;
+  CREATE INDEX image_names_by_image ON image_names(image_id);
+  `,
+];
