@@ -1,0 +1,117 @@
+import type { OutputStream } from '../guest/index.ts';
+import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
+import type { ContainerState, PodState } from './lifecycle.ts';
+import type { ContainerSpec, PodSpec } from './spec/pod-spec.ts';
+
+export interface PodView {
+  readonly id: PodId;
+  readonly spec: PodSpec;
+  readonly state: PodState;
+  readonly machineId: MachineId | undefined;
+  readonly createdAt: Date;
+  /** Addresses with prefix length, while it has a machine. */
+  readonly addresses: readonly string[];
+  readonly containers: readonly ContainerView[];
+}
+
+export interface ContainerView {
+  readonly id: ContainerId;
+  readonly podId: PodId;
+  readonly name: string;
+  readonly spec: ContainerSpec;
+  readonly imageId: Digest;
+  readonly state: ContainerState;
+  readonly createdAt: Date;
+  readonly tty: boolean;
+  /** What its init runs: entrypoint and command of image and specification put together. */
+  readonly args: readonly string[];
+  /** `KEY=value`, image and specification put together. */
+  readonly env: readonly string[];
+  readonly workingDir: string;
+}
+
+/** The client's end of an attach or exec session. */
+export interface ClientStreams {
+  /** What the client types; ends when it half-closes. */
+  readonly input: AsyncIterable<Uint8Array>;
+  /** Resolves when the client's connection can take more. */
+  write(stream: OutputStream, chunk: Uint8Array): Promise<void>;
+  /** Aborted when the client is gone. */
+  readonly signal: AbortSignal;
+}
+
+export interface LogOptions {
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  readonly since?: Date;
+  /** Last lines only; undefined: all. */
+  readonly tail?: number;
+  readonly follow: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface LogLine {
+  readonly stream: OutputStream;
+  /** RFC 3339 with nine digits of the second, UTC. */
+  readonly time: string;
+  /** Ends in a line feed, but for the part of a very long line. */
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Pods and their containers. `container` arguments are a name, an id, or an id's unique prefix; an empty one is the
+ * only container of the daemon. Calls reject with HyperError: `not-found` (with the original's text for the call),
+ * `invalid-spec`, `conflict`, `precondition`, `machine`, `limit`, `timeout`, `canceled`.
+ */
+export interface PodService extends AsyncDisposable {
+  /** Records the pod, its containers pending. A missing image is `not-found`; nothing is left behind on any error. */
+  create(spec: PodSpec): Promise<PodId>;
+  /** Gives the pod a machine where it has none and starts all containers that are not running. */
+  start(pod: string): Promise<void>;
+  /** Stop signal, grace period, SIGKILL, then the machine ends. A pod that is not running is left as it is. */
+  stop(pod: string): Promise<void>;
+  /** Signals one container, or all running ones; signal 9 without a container ends the machine at once. */
+  kill(pod: string, options: { readonly container?: string; readonly signal: number }): Promise<void>;
+  pause(pod: string): Promise<void>;
+  unpause(pod: string): Promise<void>;
+  /** Ends it if it runs, and removes everything of it. */
+  remove(pod: string): Promise<void>;
+  list(): PodView[];
+  /** By exact id. */
+  pod(pod: string): PodView;
+  setLabels(pod: string, labels: Readonly<Record<string, string>>, override: boolean): void;
+
+  container(container: string): ContainerView;
+  /** Adds a pending container to a pod. */
+  addContainer(pod: string, spec: ContainerSpec): Promise<ContainerId>;
+  startContainer(container: string): Promise<void>;
+  stopContainer(container: string): Promise<void>;
+  killContainer(container: string, signal: number): Promise<void>;
+  removeContainer(container: string): Promise<void>;
+  renameContainer(container: string, name: string): void;
+  /** The exit code, once the container is not running; at once 0 for one that never started. */
+  wait(container: string, signal: AbortSignal): Promise<number>;
+  /** Resolves when the container has ended and all output is written, or the client has detached or gone. */
+  attach(container: string, client: ClientStreams): Promise<void>;
+  logs(container: string, options: LogOptions): AsyncIterable<LogLine>;
+
+  createExec(
+    container: string,
+    options: { readonly command: readonly string[]; readonly tty: boolean },
+  ): ExecId;
+  /** Whether the exec has a terminal: its output is not framed then. */
+  execHasTty(container: string, exec: string): boolean;
+  startExec(container: string, exec: string, client: ClientStreams): Promise<void>;
+  waitExec(container: string, exec: string, signal: AbortSignal): Promise<number>;
+  /** Runs a command in the guest, outside of all containers; resolves with its exit code. */
+  execInMachine(pod: string, command: readonly string[], client: ClientStreams): Promise<number>;
+  /** `exec` undefined: the container's init. */
+  resizeTty(
+    container: string,
+    exec: string | undefined,
+    size: { readonly rows: number; readonly columns: number },
+  ): Promise<void>;
+
+  /** Containers that were made from an image, for `ImageService.remove`. */
+  containersOfImage(image: Digest): readonly ContainerId[];
+}

@@ -1,0 +1,83 @@
+/**
+ * A pod specification after parsing: the original's `UserPod` with defaults filled in and every value checked.
+ * `parsePodSpec` and `parseContainerSpec` are the only ways to get one.
+ */
+export interface PodSpec {
+  /** Id and name of the pod; generated when the client gave none. */
+  readonly id: string;
+  readonly hostname: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly resource: { readonly vcpus: number; readonly memoryMib: number };
+  readonly restartPolicy: RestartPolicy;
+  readonly log: { readonly type: string; readonly config: Readonly<Record<string, string>> };
+  readonly dns: readonly string[];
+  readonly dnsOptions: readonly string[];
+  readonly dnsSearch: readonly string[];
+  readonly containers: readonly ContainerSpec[];
+  readonly files: readonly FileSpec[];
+  readonly volumes: readonly VolumeSpec[];
+  readonly portMappings: readonly PortMapping[];
+}
+
+export type RestartPolicy = 'never' | 'onFailure' | 'always';
+
+export interface ContainerSpec {
+  /** Unique in the daemon; empty until the pod service has given it one. */
+  readonly name: string;
+  readonly image: string;
+  readonly command: readonly string[];
+  readonly entrypoint: readonly string[];
+  readonly workdir: string;
+  readonly envs: readonly { readonly env: string; readonly value: string }[];
+  readonly tty: boolean;
+  readonly user: {
+    readonly name: string;
+    readonly group: string;
+    readonly additionalGroups: readonly string[];
+  };
+  readonly labels: Readonly<Record<string, string>>;
+  readonly stopSignal: string;
+  readonly ulimits: readonly { readonly name: string; readonly hard: number; readonly soft: number }[];
+  readonly readOnly: boolean;
+  readonly sysctl: Readonly<Record<string, string>>;
+  readonly restartPolicy: RestartPolicy;
+  readonly volumes: readonly VolumeReference[];
+  readonly files: readonly FileReference[];
+}
+
+export interface PortMapping {
+  readonly containerPort: string;
+  readonly hostPort: string;
+  readonly protocol: string;
+}
+
+export interface VolumeSpec {
+  readonly name: string;
+  readonly source: string;
+  readonly format: string;
+  readonly fstype: string;
+}
+
+export interface VolumeReference {
+  readonly path: string;
+  readonly volume: string;
+  readonly readOnly: boolean;
+  readonly detail: VolumeSpec | undefined;
+}
+
+export interface FileSpec {
+  readonly name: string;
+  readonly encoding: string;
+  readonly uri: string;
+  readonly content: string;
+}
+
+export interface FileReference {
+  readonly path: string;
+  readonly filename: string;
+  /** Octal digits. */
+  readonly perm: string;
+  readonly user: string;
+  readonly group: string;
+  readonly detail: FileSpec | undefined;
+}
