@@ -1,3 +1,5 @@
+import { HyperError } from '../errors.ts';
+
 /** A container's life. Stored as JSON; times are ms since the epoch. */
 export type ContainerState =
   | { readonly phase: 'pending' }
@@ -27,3 +29,76 @@ export type PodState =
       readonly finishedAt: number;
       readonly message: string | undefined;
     };
+
+export type PodEvent =
+  | { readonly type: 'start' }
+  | { readonly type: 'started'; readonly at: number }
+  | { readonly type: 'pause' }
+  | { readonly type: 'unpause' }
+  | { readonly type: 'stop' }
+  | {
+      readonly type: 'end';
+      readonly outcome: 'succeeded' | 'failed';
+      readonly at: number;
+      readonly message?: string | undefined;
+    };
+
+/** Which phases each event may come in; everything else is a `precondition` error. */
+const ALLOWED: Readonly<Record<PodEvent['type'], readonly PodState['phase'][]>> = {
+  start: ['pending', 'ended'],
+  started: ['starting'],
+  pause: ['running'],
+  unpause: ['paused'],
+  stop: ['running', 'paused'],
+  end: ['starting', 'running', 'paused', 'stopping'],
+};
+
+/**
+ * The state that `event` leads to. Throws `precondition` where the pod's phase does not allow it; `pod` is only for the message.
+ */
+export function podTransition(state: PodState, event: PodEvent, pod: string): PodState {
+  const allowed = ALLOWED[event.type];
+  if (!allowed.includes(state.phase)) {
+    throw new HyperError(
+      'precondition',
+      `${event.type} pod "${pod}": it is ${state.phase}, and would have to be ${allowed.join(' or ')}`,
+    );
+  }
+  switch (event.type) {
+    case 'start':
+      return { phase: 'starting' };
+    case 'started':
+      return { phase: 'running', startedAt: event.at };
+    case 'pause':
+      return { phase: 'paused', startedAt: startOf(state) ?? 0 };
+    case 'unpause':
+      return { phase: 'running', startedAt: startOf(state) ?? 0 };
+    case 'stop':
+      return { phase: 'stopping', startedAt: startOf(state) ?? 0 };
+    case 'end':
+      return {
+        phase: 'ended',
+        outcome: event.outcome,
+        startedAt: startOf(state),
+        finishedAt: event.at,
+        message: event.message,
+      };
+  }
+}
+
+/** When the pod was started, in ms since the epoch; undefined when it never was. */
+export function startOf(state: PodState): number | undefined {
+  return 'startedAt' in state ? state.startedAt : undefined;
+}
+
+/** True while the pod has, or is about to have or lose, a machine. */
+export function isAlive(state: PodState): boolean {
+  return state.phase !== 'pending' && state.phase !== 'ended';
+}
+
+/** How a pod ends by itself: well only if every container of it did. */
+export function outcomeOf(containers: readonly ContainerState[]): 'succeeded' | 'failed' {
+  return containers.every((state) => state.phase === 'exited' && state.exitCode === 0)
+    ? 'succeeded'
+    : 'failed';
+}

@@ -29,7 +29,9 @@ export const MIGRATIONS: readonly string[] = [
     name TEXT NOT NULL UNIQUE,
     spec TEXT NOT NULL,
     image_id TEXT NOT NULL,
+    run TEXT NOT NULL,              -- JSON, pods/run-spec.ts
     process_id INTEGER,             -- of its init in the machine, while it has one
+    log_base TEXT NOT NULL,         -- JSON {stdout, stderr}: log offsets at which the current run began
     state TEXT NOT NULL,            -- JSON, pods/lifecycle.ts
     created_at INTEGER NOT NULL
   ) STRICT;

@@ -1,0 +1,149 @@
+import type { ContainerId, Digest, MachineId, PodId } from '../ids.ts';
+import type { State } from '../state/database.ts';
+import type { ContainerState, PodState } from './lifecycle.ts';
+import type { RunSpec } from './run-spec.ts';
+import type { ContainerSpec, PodSpec } from './spec/pod-spec.ts';
+
+export interface PodRecord {
+  readonly id: PodId;
+  readonly spec: PodSpec;
+  readonly state: PodState;
+  readonly machineId: MachineId | undefined;
+  readonly createdAt: number;
+}
+
+/** Offsets, per output stream. */
+export interface StreamOffsets {
+  readonly stdout: number;
+  readonly stderr: number;
+}
+
+export interface ContainerRecord {
+  readonly id: ContainerId;
+  readonly podId: PodId;
+  readonly position: number;
+  readonly name: string;
+  readonly spec: ContainerSpec;
+  readonly imageId: Digest;
+  readonly run: RunSpec;
+  readonly processId: number | undefined;
+  /** What the log held of each stream when the current run began. */
+  readonly logBase: StreamOffsets;
+  readonly state: ContainerState;
+  readonly createdAt: number;
+}
+
+/** Rows of pods and containers. Every call is one durable transaction. */
+export interface PodRecords {
+  insert(pod: PodRecord, containers: readonly ContainerRecord[]): void;
+  insertContainer(container: ContainerRecord): void;
+  savePod(pod: PodRecord): void;
+  saveContainer(container: ContainerRecord): void;
+  remove(pod: PodId): void;
+  removeContainer(container: ContainerId): void;
+  all(): { readonly pod: PodRecord; readonly containers: readonly ContainerRecord[] }[];
+}
+
+type Row = Record<string, unknown>;
+
+export function createPodRecords(state: State): PodRecords {
+  const { db } = state;
+  const insertPod = db.prepare(
+    'INSERT INTO pods (id, spec, state, machine_id, created_at) VALUES (?, ?, ?, ?, ?)',
+  );
+  const updatePod = db.prepare('UPDATE pods SET spec = ?, state = ?, machine_id = ? WHERE id = ?');
+  const deletePod = db.prepare('DELETE FROM pods WHERE id = ?');
+  const insertContainer = db.prepare(
+    `INSERT INTO containers (id, pod_id, position, name, spec, image_id, run, process_id, log_base, state, created_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const updateContainer = db.prepare(
+    'UPDATE containers SET name = ?, spec = ?, process_id = ?, log_base = ?, state = ? WHERE id = ?',
+  );
+  const deleteContainer = db.prepare('DELETE FROM containers WHERE id = ?');
+  const selectPods = db.prepare('SELECT * FROM pods ORDER BY created_at, id');
+  const selectContainers = db.prepare('SELECT * FROM containers WHERE pod_id = ? ORDER BY position');
+
+  const addContainer = (c: ContainerRecord): void => {
+    insertContainer.run(
+      c.id,
+      c.podId,
+      c.position,
+      c.name,
+      JSON.stringify(c.spec),
+      c.imageId,
+      JSON.stringify(c.run),
+      c.processId ?? null,
+      JSON.stringify(c.logBase),
+      JSON.stringify(c.state),
+      c.createdAt,
+    );
+  };
+
+  return {
+    insert(pod, containers) {
+      state.transact(() => {
+        insertPod.run(
+          pod.id,
+          JSON.stringify(pod.spec),
+          JSON.stringify(pod.state),
+          pod.machineId ?? null,
+          pod.createdAt,
+        );
+        containers.forEach(addContainer);
+      });
+    },
+    insertContainer: addContainer,
+    savePod(pod) {
+      updatePod.run(JSON.stringify(pod.spec), JSON.stringify(pod.state), pod.machineId ?? null, pod.id);
+    },
+    saveContainer(c) {
+      updateContainer.run(
+        c.name,
+        JSON.stringify(c.spec),
+        c.processId ?? null,
+        JSON.stringify(c.logBase),
+        JSON.stringify(c.state),
+        c.id,
+      );
+    },
+    remove(pod) {
+      deletePod.run(pod);
+    },
+    removeContainer(container) {
+      deleteContainer.run(container);
+    },
+    all() {
+      return selectPods.all().map((row) => ({
+        pod: podOf(row),
+        containers: selectContainers.all(row['id'] as string).map(containerOf),
+      }));
+    },
+  };
+}
+
+function podOf(row: Row): PodRecord {
+  return {
+    id: row['id'] as PodId,
+    spec: JSON.parse(row['spec'] as string) as PodSpec,
+    state: JSON.parse(row['state'] as string) as PodState,
+    machineId: (row['machine_id'] as MachineId | null) ?? undefined,
+    createdAt: row['created_at'] as number,
+  };
+}
+
+function containerOf(row: Row): ContainerRecord {
+  return {
+    id: row['id'] as ContainerId,
+    podId: row['pod_id'] as PodId,
+    position: row['position'] as number,
+    name: row['name'] as string,
+    spec: JSON.parse(row['spec'] as string) as ContainerSpec,
+    imageId: row['image_id'] as Digest,
+    run: JSON.parse(row['run'] as string) as RunSpec,
+    processId: (row['process_id'] as number | null) ?? undefined,
+    logBase: JSON.parse(row['log_base'] as string) as StreamOffsets,
+    state: JSON.parse(row['state'] as string) as ContainerState,
+    createdAt: row['created_at'] as number,
+  };
+}
