@@ -116,7 +116,7 @@ export function createPodRecords(state: State): PodRecords {
     all() {
       return selectPods.all().map((row) => ({
         pod: podOf(row),
-        containers: selectContainers.all(row['id'] as string).map(containerOf),
+        containers: selectContainers.all(row.id as string).map(containerOf),
       }));
     },
   };
@@ -124,26 +124,26 @@ export function createPodRecords(state: State): PodRecords {
 
 function podOf(row: Row): PodRecord {
   return {
-    id: row['id'] as PodId,
-    spec: JSON.parse(row['spec'] as string) as PodSpec,
-    state: JSON.parse(row['state'] as string) as PodState,
-    machineId: (row['machine_id'] as MachineId | null) ?? undefined,
-    createdAt: row['created_at'] as number,
+    id: row.id as PodId,
+    spec: JSON.parse(row.spec as string) as PodSpec,
+    state: JSON.parse(row.state as string) as PodState,
+    machineId: (row.machine_id as MachineId | null) ?? undefined,
+    createdAt: row.created_at as number,
   };
 }
 
 function containerOf(row: Row): ContainerRecord {
   return {
-    id: row['id'] as ContainerId,
-    podId: row['pod_id'] as PodId,
-    position: row['position'] as number,
-    name: row['name'] as string,
-    spec: JSON.parse(row['spec'] as string) as ContainerSpec,
-    imageId: row['image_id'] as Digest,
-    run: JSON.parse(row['run'] as string) as RunSpec,
-    processId: (row['process_id'] as number | null) ?? undefined,
-    logBase: JSON.parse(row['log_base'] as string) as StreamOffsets,
-    state: JSON.parse(row['state'] as string) as ContainerState,
-    createdAt: row['created_at'] as number,
+    id: row.id as ContainerId,
+    podId: row.pod_id as PodId,
+    position: row.position as number,
+    name: row.name as string,
+    spec: JSON.parse(row.spec as string) as ContainerSpec,
+    imageId: row.image_id as Digest,
+    run: JSON.parse(row.run as string) as RunSpec,
+    processId: (row.process_id as number | null) ?? undefined,
+    logBase: JSON.parse(row.log_base as string) as StreamOffsets,
+    state: JSON.parse(row.state as string) as ContainerState,
+    createdAt: row.created_at as number,
   };
 }

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
-import type { ImageRunConfig } from '../oci/image-config.ts';
 import { HyperError } from '../errors.ts';
+import type { ImageRunConfig } from '../oci/image-config.ts';
 import type { ContainerSpec } from './spec/pod-spec.ts';
 
 /** What a container's init is, image and specification put together. Stored with the container. */
@@ -16,7 +16,6 @@ export interface RunSpec {
 }
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-
 
 /**
  * The number of `signal`: a number, or a name with or without `SIG`, in any case.

@@ -1,0 +1,304 @@
+import { HyperError, messageOf } from '../errors.ts';
+import {
+  CommandError,
+  type ContainerStart,
+  type ExitStatus,
+  type GuestAgent,
+  type GuestProcess,
+  type GuestProcessState,
+  type InjectedFile,
+  type ProcessSpec,
+} from '../guest/index.ts';
+import { type ExecId, newExecId } from '../ids.ts';
+import type { Logger } from '../logger.ts';
+import { untilAborted } from './cancel.ts';
+import type { ContainerLog, ContainerLogs } from './container-log.ts';
+import { Exec } from './exec.ts';
+import type { ContainerState } from './lifecycle.ts';
+import type { ContainerRecord, PodRecords, StreamOffsets } from './pod-records.ts';
+import type { ClientStreams, ContainerView } from './pod-service.ts';
+import { endOfOutput, Session } from './session.ts';
+
+/** Finished execs are kept for their exit codes, this many a container. */
+const MAX_EXECS = 1000;
+/** How long SIGKILL may take, in ms, before the container counts as stuck and its machine's end has to do. */
+const KILL_GRACE_MS = 5_000;
+/** Exit code of a process whose end nobody saw. */
+export const LOST_EXIT_CODE = 255;
+
+export interface ContainerContext {
+  readonly records: PodRecords;
+  readonly logs: ContainerLogs;
+  readonly logger: Logger;
+  /** The container has ended, and its state is recorded. */
+  readonly onExit: (container: Container) => void;
+}
+
+/** What the pod's machine gives to a container's start. */
+export interface StartPlace {
+  readonly agent: GuestAgent;
+  readonly rootfsDisk: string;
+  readonly scratchDisk: string;
+  readonly processId: number;
+  readonly files: readonly InjectedFile[];
+}
+
+/**
+ * One container of a pod: its record, its current or next session, its execs. Owned by its pod, which serializes start, adopt
+ * and loss; attach, wait and exec may come at any time.
+ */
+export class Container {
+  #record: ContainerRecord;
+  readonly #context: ContainerContext;
+  readonly #execs = new Map<string, Exec>();
+  #session: Session;
+  #log: ContainerLog | undefined;
+  #process: GuestProcess | undefined;
+  #ended = Promise.withResolvers<void>();
+
+  constructor(record: ContainerRecord, context: ContainerContext) {
+    this.#record = record;
+    this.#context = context;
+    this.#session = new Session({ tty: record.spec.tty });
+  }
+
+  get record(): ContainerRecord {
+    return this.#record;
+  }
+
+  get state(): ContainerState {
+    return this.#record.state;
+  }
+
+  get isRunning(): boolean {
+    return this.#record.state.phase === 'running';
+  }
+
+  view(): ContainerView {
+    const { id, podId, name, spec, imageId, state, createdAt, run } = this.#record;
+    return {
+      ...{ id, podId, name, spec, imageId, state, createdAt: new Date(createdAt), tty: spec.tty },
+      ...{ args: run.args, env: run.env, workingDir: run.cwd },
+    };
+  }
+
+  rename(name: string): void {
+    this.#save({ name, spec: { ...this.#record.spec, name } });
+  }
+
+  /** Starts its init. A command that cannot be run ends the container with 126 or 127 and rejects with the reason. */
+  async start(place: StartPlace): Promise<void> {
+    const session = this.#nextSession();
+    const log = await this.#openLog();
+    const logBase = log.offsets();
+    session.keepIn(log, logBase);
+    this.#save({ processId: place.processId, logBase });
+    try {
+      const process = await place.agent.startContainer(this.#startOf(place), session);
+      this.#save({ state: { phase: 'running', startedAt: Date.now() } });
+      session.bind(process);
+      this.#watch(process, place.agent, session);
+    } catch (error) {
+      const exitCode = error instanceof CommandError ? error.exitCode : 125;
+      session.abandon(`start container "${this.#record.name}": ${messageOf(error)}`);
+      await this.#finish({ exitCode, signal: 0, startedAt: undefined, message: messageOf(error) });
+      throw error;
+    }
+  }
+
+  /** Takes the running (or meanwhile ended) init over from an earlier daemon, where its log ends. */
+  async adopt(state: GuestProcessState, agent: GuestAgent): Promise<void> {
+    const session = this.#nextSession();
+    const log = await this.#openLog();
+    const base = this.#record.logBase;
+    const logged = log.offsets();
+    const resumeAt: StreamOffsets = {
+      stdout: Math.max(0, logged.stdout - base.stdout),
+      stderr: Math.max(0, logged.stderr - base.stderr),
+    };
+    session.keepIn(log, base, resumeAt);
+    const process = await agent.adoptProcess(state, resumeAt, session);
+    if (this.#record.state.phase !== 'running') {
+      this.#save({ state: { phase: 'running', startedAt: Date.now() } });
+    }
+    session.bind(process);
+    this.#watch(process, agent, session);
+  }
+
+  /** Its machine is gone: whatever ran has ended without telling. */
+  async lose(exitCode: number, message: string): Promise<void> {
+    this.#process = undefined;
+    this.#session.abandon(message);
+    if (!this.isRunning) return;
+    const signal = exitCode > 128 && exitCode < LOST_EXIT_CODE ? exitCode - 128 : 0;
+    await this.#finish({ exitCode, signal, startedAt: this.#startedAt(), message });
+  }
+
+  /** Asks it to stop with its stop signal, kills it after `graceMs`; resolves when it has ended. */
+  async stop(graceMs: number): Promise<void> {
+    const process = this.#process;
+    if (!process || !this.isRunning) return;
+    await process.signal(this.#record.run.stopSignal);
+    const timer = setTimeout(() => {
+      process.signal(9).catch((error: unknown) => {
+        this.#context.logger.warn({ container: this.#record.id, err: error }, 'kill container after grace');
+      });
+    }, graceMs);
+    const giveUp = setTimeout(() => this.#ended.resolve(), graceMs + KILL_GRACE_MS);
+    try {
+      await this.#ended.promise;
+    } finally {
+      clearTimeout(timer);
+      clearTimeout(giveUp);
+    }
+  }
+
+  async signal(signal: number): Promise<void> {
+    if (this.isRunning) await this.#process?.signal(signal);
+  }
+
+  async resize(rows: number, columns: number): Promise<void> {
+    await this.#process?.resize(rows, columns);
+  }
+
+  attach(client: ClientStreams): Promise<void> {
+    return (this.isRunning ? this.#session : this.#nextSession()).attach(client);
+  }
+
+  /** Resolves with the exit code once it is not running. Rejects `canceled` on abort. */
+  async wait(signal: AbortSignal): Promise<number> {
+    while (this.#record.state.phase === 'running') {
+      await untilAborted(this.#ended.promise, signal, `wait for container "${this.#record.name}"`);
+    }
+    return this.#record.state.phase === 'exited' ? this.#record.state.exitCode : 0;
+  }
+
+  createExec(command: readonly string[], tty: boolean): ExecId {
+    if (this.#execs.size >= MAX_EXECS) this.#dropOldestExec();
+    const exec = new Exec(newExecId(), command, tty);
+    this.#execs.set(exec.id, exec);
+    return exec.id;
+  }
+
+  exec(id: string): Exec {
+    const exec = this.#execs.get(id);
+    if (exec) return exec;
+    throw new HyperError('not-found', `no exec ${id} exists for container ${this.#record.name}`);
+  }
+
+  /** What an exec of it runs as: everything but the command is as for its init. */
+  execProcess(exec: Exec, processId: number): ProcessSpec {
+    return { ...this.#processOf(processId), args: exec.command, tty: exec.tty };
+  }
+
+  /** Lets go of the log and of everybody who waits; the container is being removed, or the daemon ends. */
+  async close(reason: string): Promise<void> {
+    this.#session.abandon(reason);
+    await this.#log?.close();
+    this.#log = undefined;
+  }
+
+  #nextSession(): Session {
+    if (this.#session.hasEnded) this.#session = new Session({ tty: this.#record.spec.tty });
+    return this.#session;
+  }
+
+  async #openLog(): Promise<ContainerLog> {
+    const { id, podId } = this.#record;
+    this.#log = await this.#context.logs.open(podId, id, {
+      onDurable: (stream, offset) => this.#session.durable(stream, offset),
+      onError: (error) => this.#context.logger.error({ container: id, err: error }, 'write container log'),
+    });
+    return this.#log;
+  }
+
+  #watch(process: GuestProcess, agent: GuestAgent, session: Session): void {
+    this.#process = process;
+    this.#ended = Promise.withResolvers();
+    process.exited.then(
+      (status) => this.#exited(status, process, agent, session),
+      () => undefined, // the connection ended: the pod's machine tells what it means
+    );
+  }
+
+  async #exited(
+    status: ExitStatus,
+    process: GuestProcess,
+    agent: GuestAgent,
+    session: Session,
+  ): Promise<void> {
+    const { id, name } = this.#record;
+    session.drain();
+    await endOfOutput(session);
+    if (this.#process !== process) return;
+    this.#process = undefined;
+    await this.#finish({
+      exitCode: status.exitCode,
+      signal: status.signal,
+      startedAt: this.#startedAt(),
+      message: status.outOfMemory ? `container "${name}" ran out of memory` : undefined,
+    });
+    try {
+      // Both are sent now, before anybody can ask for the next start.
+      await Promise.all([process.release(), agent.removeContainer(id, { deleteUpper: false })]);
+    } catch (error) {
+      this.#context.logger.debug({ container: id, err: error }, 'tell guest of ended container');
+    }
+    this.#context.onExit(this);
+  }
+
+  async #finish(end: {
+    exitCode: number;
+    signal: number;
+    startedAt: number | undefined;
+    message: string | undefined;
+  }): Promise<void> {
+    await this.#log?.close();
+    this.#log = undefined;
+    this.#save({ processId: undefined, state: { phase: 'exited', finishedAt: Date.now(), ...end } });
+    this.#ended.resolve();
+  }
+
+  #startedAt(): number | undefined {
+    return this.#record.state.phase === 'running' ? this.#record.state.startedAt : undefined;
+  }
+
+  #startOf(place: StartPlace): ContainerStart {
+    return {
+      containerId: this.#record.id,
+      rootfsDisk: place.rootfsDisk,
+      scratchDisk: place.scratchDisk,
+      readOnlyRootfs: this.#record.spec.readOnly,
+      process: this.#processOf(place.processId),
+      files: place.files,
+      sysctls: this.#record.spec.sysctl,
+    };
+  }
+
+  #processOf(id: number): ProcessSpec {
+    const { run, spec } = this.#record;
+    return {
+      ...{ id, args: run.args, env: run.env, cwd: run.cwd, user: run.user, tty: spec.tty },
+      additionalGroups: run.additionalGroups,
+      ...{ rows: 24, columns: 80, noStdin: false },
+      rlimits: spec.ulimits.map(({ name, soft, hard }) => ({ name, soft: BigInt(soft), hard: BigInt(hard) })),
+    };
+  }
+
+  #dropOldestExec(): void {
+    for (const [id, exec] of this.#execs) {
+      if (exec.isRunning) continue;
+      this.#execs.delete(id);
+      return;
+    }
+    throw new HyperError(
+      'limit',
+      `create exec in container "${this.#record.name}": ${MAX_EXECS} are running`,
+    );
+  }
+
+  #save(change: Partial<ContainerRecord>): void {
+    this.#record = { ...this.#record, ...change };
+    this.#context.records.saveContainer(this.#record);
+  }
+}

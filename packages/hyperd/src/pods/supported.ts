@@ -1,0 +1,27 @@
+import { HyperError } from '../errors.ts';
+import type { PodSpec } from './spec/pod-spec.ts';
+
+/**
+ * Refuses what a specification may ask for and this version cannot give: better an error than a pod that lacks it.
+ * Throws `unsupported`, naming the field.
+ */
+export function refuseUnsupported(spec: PodSpec): void {
+  const refuse = (field: string, what: string): never => {
+    throw new HyperError('unsupported', `create pod "${spec.id}": ${field}: ${what} are not supported yet`);
+  };
+  if (spec.volumes.length > 0) refuse('volumes', 'volumes');
+  if (spec.portMappings.length > 0) refuse('portmappings', 'port mappings');
+  if (spec.files.length > 0) refuse('files', 'files');
+  if (spec.restartPolicy !== 'never') refuse('restartPolicy', 'restarts');
+  for (const [index, container] of spec.containers.entries()) {
+    if (container.volumes.length > 0) refuse(`containers[${index}].volumes`, 'volumes');
+    if (container.restartPolicy !== 'never') refuse(`containers[${index}].restartPolicy`, 'restarts');
+    if (container.files.length > 0) refuse(`containers[${index}].files`, 'files');
+  }
+  if (!['', 'json-file', 'none'].includes(spec.log.type)) {
+    throw new HyperError(
+      'unsupported',
+      `create pod "${spec.id}": log.type "${spec.log.type}" is not supported; want "json-file" or "none"`,
+    );
+  }
+}
