@@ -1,1 +1,4 @@
 export type * from './agent.ts';
+export { CommandError } from './command-error.ts';
+export { connectAgent } from './connection.ts';
+export { guestText } from './guest-text.ts';

@@ -1,0 +1,446 @@
+import { randomBytes } from 'node:crypto';
+import type { Duplex } from 'node:stream';
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { HyperError, messageOf } from '../errors.ts';
+import type {
+  AgentInfo,
+  ConnectOptions,
+  ContainerStart,
+  ExitStatus,
+  GuestAgent,
+  GuestDisk,
+  GuestIdentity,
+  GuestProcess,
+  GuestProcessState,
+  OutputSink,
+  ProcessSpec,
+} from './agent.ts';
+import { CommandError } from './command-error.ts';
+import {
+  encodeFrame,
+  FLAG_EOF,
+  FLAG_RESUME,
+  FLUSH,
+  type Frame,
+  FRAME_ACK,
+  FRAME_CONTROL,
+  FRAME_DATA,
+  FrameDecoder,
+  MAX_PAYLOAD_BYTES,
+} from './frames.ts';
+import {
+  AttachDisk_Use,
+  Error_Code,
+  type FromAgent,
+  FromAgentSchema,
+  type ProcessState,
+  ToAgentSchema,
+  type Welcome,
+} from './gen/agent_pb.js';
+import { guestText } from './guest-text.ts';
+import { RemoteProcess, type ProcessLink } from './process.ts';
+
+const PROTOCOL = 1;
+const DEFAULT_CALL_TIMEOUT_MS = 60_000;
+const HELLO_INTERVAL_MS = 200;
+const MAX_PENDING_CALLS = 4096;
+const MAX_PROCESSES = 8192;
+
+type Call = MessageInitShape<typeof ToAgentSchema>['call'];
+type Answer = FromAgent['body'];
+
+interface PendingCall {
+  readonly name: string;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** Shakes hands with the agent on `stream`; see `ConnectAgent`. */
+export async function connectAgent(stream: Duplex, options: ConnectOptions): Promise<GuestAgent> {
+  const connection = new Connection(stream, options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS);
+  try {
+    await connection.shakeHands(options);
+    return connection;
+  } catch (error) {
+    connection.close(error instanceof Error ? error : new HyperError('machine', messageOf(error)));
+    throw error;
+  }
+}
+
+class Connection implements GuestAgent, ProcessLink {
+  readonly #stream: Duplex;
+  readonly #callTimeoutMs: number;
+  readonly #decoder = new FrameDecoder();
+  readonly #calls = new Map<number, PendingCall>();
+  readonly #processes = new Map<number, RemoteProcess>();
+  readonly #states = new Map<number, ProcessState>();
+  readonly #acknowledgements = new Map<number, number>();
+  readonly #closed = Promise.withResolvers<Error>();
+  readonly #nonce = randomBytes(8).readBigUInt64LE();
+  #welcome: PromiseWithResolvers<Welcome> | undefined = Promise.withResolvers();
+  #info: AgentInfo | undefined;
+  #lastCall = 0;
+  #reason: Error | undefined;
+  #acknowledging = false;
+
+  constructor(stream: Duplex, callTimeoutMs: number) {
+    this.#stream = stream;
+    this.#callTimeoutMs = callTimeoutMs;
+    this.#welcome?.promise.catch(() => undefined); // shakeHands reports it
+    stream.on('data', (chunk: Uint8Array) => this.#receive(chunk));
+    stream.on('error', (error) => this.close(new HyperError('machine', `agent connection: ${error.message}`)));
+    stream.on('close', () => this.close(new HyperError('machine', 'agent connection: closed by the machine')));
+    stream.on('end', () => this.close(new HyperError('machine', 'agent connection: closed by the machine')));
+  }
+
+  get info(): AgentInfo {
+    if (!this.#info) throw new HyperError('internal', 'agent connection: used before the handshake');
+    return this.#info;
+  }
+
+  get closed(): Promise<Error> {
+    return this.#closed.promise;
+  }
+
+  async shakeHands({ handshakeTimeoutMs, resync, signal }: ConnectOptions): Promise<void> {
+    const welcome = this.#welcome?.promise;
+    const hello = (): void => {
+      const message = create(ToAgentSchema, {
+        id: 1,
+        call: { case: 'hello', value: { protocol: PROTOCOL, nonce: this.#nonce } },
+      });
+      this.#stream.write(encodeFrame(FRAME_CONTROL, {}, toBinary(ToAgentSchema, message)));
+    };
+    const failed = (error: Error): void => this.#welcome?.reject(error);
+    const abort = (): void => failed(new HyperError('canceled', 'connect to guest agent: canceled'));
+    const timeout = setTimeout(() => {
+      failed(new HyperError('timeout', `connect to guest agent: no answer within ${handshakeTimeoutMs} ms`));
+    }, handshakeTimeoutMs);
+    const repeat = setInterval(hello, HELLO_INTERVAL_MS);
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      signal?.throwIfAborted();
+      if (resync) this.#stream.write(FLUSH);
+      hello();
+      this.#accept(await (welcome as Promise<Welcome>));
+    } finally {
+      clearTimeout(timeout);
+      clearInterval(repeat);
+      signal?.removeEventListener('abort', abort);
+      this.#welcome = undefined;
+    }
+    this.#lastCall = 1;
+  }
+
+  #accept(welcome: Welcome): void {
+    if (welcome.protocol !== PROTOCOL) {
+      throw new HyperError(
+        'machine',
+        `connect to guest agent: it speaks protocol ${welcome.protocol}, this hyperd ${PROTOCOL}`,
+      );
+    }
+    if (welcome.window < 4096 || welcome.window > 64 * 1024 * 1024) {
+      throw new HyperError('machine', `connect to guest agent: window of ${welcome.window} bytes`);
+    }
+    this.#info = {
+      agentVersion: guestText(welcome.agentVersion),
+      kernelRelease: guestText(welcome.kernelRelease),
+      windowBytes: welcome.window,
+      configured: welcome.configured,
+    };
+  }
+
+  async configure({ hostname, machineId, network }: GuestIdentity): Promise<void> {
+    const value = { entropy: randomBytes(64), realtimeNs: nowNs(), hostname, machineId, network };
+    await this.#call({ case: 'configure', value });
+  }
+
+  async setClock(): Promise<void> {
+    await this.#call({ case: 'setClock', value: { realtimeNs: nowNs() } });
+  }
+
+  async attachDisk({ target, use, name }: GuestDisk): Promise<void> {
+    const guestUse = use === 'rootfs' ? AttachDisk_Use.ROOTFS : AttachDisk_Use.SCRATCH;
+    await this.#call({ case: 'attachDisk', value: { target, use: guestUse, name, timeoutMs: 10_000 } });
+  }
+
+  async detachDisk(name: string): Promise<void> {
+    await this.#call({ case: 'detachDisk', value: { name } });
+  }
+
+  startContainer(start: ContainerStart, sink: OutputSink): Promise<GuestProcess> {
+    const { containerId, rootfsDisk, scratchDisk, readOnlyRootfs, process, files, sysctls } = start;
+    const value = {
+      ...{ containerId, rootfsDisk, scratchDisk, readOnlyRootfs, process: processMessage(process) },
+      files: files.map((file) => ({ ...file, content: Uint8Array.from(file.content) })),
+      sysctls: Object.entries(sysctls).map(([key, value]) => ({ key, value })),
+    };
+    return this.#start(process.id, sink, { case: 'startContainer', value });
+  }
+
+  startProcess(containerId: string, process: ProcessSpec, sink: OutputSink): Promise<GuestProcess> {
+    const value = { containerId, process: processMessage(process) };
+    return this.#start(process.id, sink, { case: 'startProcess', value });
+  }
+
+  async listProcesses(): Promise<GuestProcessState[]> {
+    const states: GuestProcessState[] = [];
+    for (let after = 0, more = true; more; ) {
+      const answer = await this.#call({ case: 'listProcesses', value: { after } });
+      if (answer.case !== 'processList') throw this.#broken('list processes: wrong kind of answer');
+      for (const state of answer.value.processes) {
+        if (state.id <= after || states.length >= MAX_PROCESSES)
+          throw this.#broken('list processes: ids are not in order');
+        after = state.id;
+        this.#states.set(state.id, state);
+        states.push(processState(state));
+      }
+      more = answer.value.more && answer.value.processes.length > 0;
+    }
+    return states;
+  }
+
+  async adoptProcess(
+    { id, tty, exit }: GuestProcessState,
+    offsets: { readonly stdout: number; readonly stderr: number },
+    sink: OutputSink,
+  ): Promise<GuestProcess> {
+    const state = this.#states.get(id);
+    if (!state) throw new HyperError('not-found', `adopt process ${id}: the guest has no such process`);
+    const start = {
+      stdin: Number(state.stdinReceived),
+      stdout: clamp(offsets.stdout, state.stdoutStart, state.stdoutEnd),
+      stderr: clamp(offsets.stderr, state.stderrStart, state.stderrEnd),
+    };
+    const process = new RemoteProcess(id, sink, this, this.info.windowBytes, start);
+    this.#processes.set(id, process);
+    this.sendAcknowledge(id * 4 + 1, start.stdout, true);
+    if (!tty) this.sendAcknowledge(id * 4 + 2, start.stderr, true);
+    if (exit) process.ended(exit);
+    return process;
+  }
+
+  async removeContainer(containerId: string, { deleteUpper }: { readonly deleteUpper: boolean }): Promise<void> {
+    await this.#call({ case: 'removeContainer', value: { containerId, deleteUpper } });
+  }
+
+  async shutdown(): Promise<void> {
+    await this.#call({ case: 'shutdown', value: {} });
+  }
+
+  async signal(processId: number, signal: number): Promise<void> {
+    await this.#call({ case: 'signalProcess', value: { processId, signal } });
+  }
+
+  async resize(processId: number, rows: number, columns: number): Promise<void> {
+    await this.#call({ case: 'resizeTty', value: { processId, rows, columns } });
+  }
+
+  async release(processId: number): Promise<void> {
+    this.#processes.delete(processId);
+    await this.#call({ case: 'releaseProcess', value: { processId } });
+  }
+
+  sendData(stream: number, offset: number, chunk: Uint8Array, eof: boolean): void {
+    if (this.#reason) return;
+    this.#stream.write(encodeFrame(FRAME_DATA, { flags: eof ? FLAG_EOF : 0, stream, offset }, chunk));
+  }
+
+  sendAcknowledge(stream: number, offset: number, resume: boolean): void {
+    if (resume) {
+      this.#stream.write(encodeFrame(FRAME_ACK, { flags: FLAG_RESUME, stream, offset }));
+      return;
+    }
+    this.#acknowledgements.set(stream, offset);
+    if (this.#acknowledging) return;
+    this.#acknowledging = true;
+    setImmediate(() => this.#flushAcknowledgements());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close(new HyperError('canceled', 'agent connection: closed by hyperd'));
+  }
+
+  /** Ends the connection, and with it everything that waits on it. Repeatable: the first reason stays. */
+  close(reason: Error): void {
+    if (this.#reason) return;
+    this.#reason = reason;
+    this.#stream.destroy();
+    this.#welcome?.reject(reason);
+    for (const call of this.#calls.values()) {
+      clearTimeout(call.timer);
+      call.reject(reason);
+    }
+    this.#calls.clear();
+    for (const process of this.#processes.values()) process.lose(reason);
+    this.#processes.clear();
+    this.#closed.resolve(reason);
+  }
+
+  #flushAcknowledgements(): void {
+    this.#acknowledging = false;
+    if (!this.#reason) {
+      for (const [stream, offset] of this.#acknowledgements)
+        this.#stream.write(encodeFrame(FRAME_ACK, { stream, offset }));
+    }
+    this.#acknowledgements.clear();
+  }
+
+  async #start(id: number, sink: OutputSink, call: Call): Promise<GuestProcess> {
+    if (this.#processes.has(id)) throw new HyperError('conflict', `start process ${id}: the id is taken`);
+    const start = { stdin: 0, stdout: 0, stderr: 0 };
+    const process = new RemoteProcess(id, sink, this, this.info.windowBytes, start);
+    this.#processes.set(id, process);
+    try {
+      await this.#call(call);
+      return process;
+    } catch (error) {
+      this.#processes.delete(id);
+      throw error;
+    }
+  }
+
+  #call(call: Call): Promise<Answer> {
+    const name = call?.case ?? 'call';
+    if (this.#reason) return Promise.reject(this.#reason);
+    if (this.#calls.size >= MAX_PENDING_CALLS)
+      return Promise.reject(new HyperError('limit', `${name}: ${MAX_PENDING_CALLS} calls are waiting`));
+    const id = ++this.#lastCall;
+    const message = toBinary(ToAgentSchema, create(ToAgentSchema, { id, call }));
+    if (message.length > MAX_PAYLOAD_BYTES) {
+      return Promise.reject(
+        new HyperError('limit', `${name}: ${message.length} bytes of arguments, environment and files; at most ${MAX_PAYLOAD_BYTES}`),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#calls.delete(id);
+        reject(new HyperError('timeout', `${name}: no answer of the guest within ${this.#callTimeoutMs} ms`));
+      }, this.#callTimeoutMs);
+      this.#calls.set(id, { name, resolve, reject, timer });
+      this.#stream.write(encodeFrame(FRAME_CONTROL, {}, message));
+    });
+  }
+
+  #receive(chunk: Uint8Array): void {
+    try {
+      for (const frame of this.#decoder.push(chunk)) {
+        if (this.#reason) return;
+        this.#handle(frame);
+      }
+    } catch (error) {
+      this.close(
+        error instanceof HyperError
+          ? error
+          : new HyperError('machine', `agent connection: ${messageOf(error)}`, { cause: error }),
+      );
+    }
+  }
+
+  #handle(frame: Frame): void {
+    if (frame.type === FRAME_CONTROL) this.#handleControl(fromBinary(FromAgentSchema, frame.payload));
+    else if (!this.#info) return; // left over from an earlier connection
+    else if (frame.type === FRAME_ACK) this.#handleAcknowledge(frame);
+    else this.#handleData(frame);
+  }
+
+  #handleData({ stream, offset, payload, flags }: Frame): void {
+    const process = this.#processes.get(Math.floor(stream / 4));
+    const which = stream % 4;
+    if (which !== 1 && which !== 2) throw this.#broken(`data on stream ${stream}`);
+    process?.receive(which === 1 ? 'stdout' : 'stderr', offset, payload, (flags & FLAG_EOF) !== 0);
+  }
+
+  #handleAcknowledge({ stream, offset }: Frame): void {
+    if (stream % 4 === 0) this.#processes.get(stream / 4)?.stdinTaken(offset);
+  }
+
+  #handleControl(message: FromAgent): void {
+    const { body } = message;
+    if (body.case === 'welcome') {
+      if (body.value.nonce === this.#nonce) this.#welcome?.resolve(body.value);
+      return;
+    }
+    if (!this.#info) return;
+    if (body.case === 'processExited') {
+      const { processId, exitCode, signal, exitedAtNs, outOfMemory } = body.value;
+      this.#processes.get(processId)?.ended(exitStatus(exitCode, signal, exitedAtNs, outOfMemory));
+      return;
+    }
+    const call = this.#calls.get(message.id);
+    if (!call) return; // timed out, or never asked
+    this.#calls.delete(message.id);
+    clearTimeout(call.timer);
+    if (message.error) call.reject(errorOf(call.name, message.error));
+    else call.resolve(body);
+  }
+
+  #broken(what: string): HyperError {
+    const error = new HyperError('machine', `the guest broke the protocol: ${what}`);
+    this.close(error);
+    return error;
+  }
+}
+
+function processMessage(spec: ProcessSpec) {
+  return {
+    ...spec,
+    args: [...spec.args],
+    env: [...spec.env],
+    additionalGroups: [...spec.additionalGroups],
+    rlimits: spec.rlimits.map((limit) => ({ ...limit })),
+  };
+}
+
+function processState(state: ProcessState): GuestProcessState {
+  return {
+    id: state.id,
+    containerId: guestText(state.containerId),
+    init: state.init,
+    tty: state.tty,
+    exit: state.exited ? exitStatus(state.exitCode, state.signal, state.exitedAtNs, false) : undefined,
+  };
+}
+
+function exitStatus(exitCode: number, signal: number, exitedAtNs: bigint, outOfMemory: boolean): ExitStatus {
+  const known = signal <= 64 ? signal : 0;
+  return {
+    exitCode: exitCode & 0xff,
+    signal: known,
+    exitedAt: new Date(Number(exitedAtNs / 1_000_000n)),
+    outOfMemory,
+  };
+}
+
+function errorOf(call: string, { code, message }: { code: Error_Code; message: string }): HyperError {
+  const text = guestText(message) || `${call}: the guest gave no reason`;
+  switch (code) {
+    case Error_Code.COMMAND_NOT_FOUND:
+      return new CommandError(127, text);
+    case Error_Code.COMMAND_NOT_EXECUTABLE:
+      return new CommandError(126, text);
+    case Error_Code.INVALID:
+      return new HyperError('invalid-argument', text);
+    case Error_Code.NOT_FOUND:
+      return new HyperError('not-found', text);
+    case Error_Code.EXISTS:
+      return new HyperError('conflict', text);
+    case Error_Code.PRECONDITION:
+      return new HyperError('precondition', text);
+    case Error_Code.UNSUPPORTED:
+      return new HyperError('unsupported', text);
+    case Error_Code.TIMEOUT:
+      return new HyperError('timeout', text);
+    default:
+      return new HyperError('machine', text);
+  }
+}
+
+function clamp(value: number, low: bigint, high: bigint): number {
+  return Math.max(Number(low), Math.min(value, Number(high)));
+}
+
+function nowNs(): bigint {
+  return BigInt(Date.now()) * 1_000_000n;
+}

@@ -1,0 +1,153 @@
+import { HyperError } from '../errors.ts';
+import type { ExitStatus, GuestProcess, OutputSink, OutputStream } from './agent.ts';
+
+/** What a process needs of its connection. */
+export interface ProcessLink {
+  sendData(stream: number, offset: number, chunk: Uint8Array, eof: boolean): void;
+  /** Coalesced: the latest offset of a stream is sent at the end of the tick. */
+  sendAcknowledge(stream: number, offset: number, resume: boolean): void;
+  signal(process: number, signal: number): Promise<void>;
+  resize(process: number, rows: number, columns: number): Promise<void>;
+  release(process: number): Promise<void>;
+}
+
+interface Incoming {
+  /** Offset of the next byte that we expect. */
+  next: number;
+  acknowledged: number;
+  ended: boolean;
+}
+
+const MAX_STDIN_FRAME_BYTES = 32_768;
+
+/** The connection's side of one guest process: offsets and windows of its streams. Driven by the connection. */
+export class RemoteProcess implements GuestProcess {
+  readonly id: number;
+  readonly #link: ProcessLink;
+  readonly #sink: OutputSink;
+  readonly #windowBytes: number;
+  readonly #incoming: Record<OutputStream, Incoming>;
+  readonly #exit = Promise.withResolvers<ExitStatus>();
+  #stdinSent: number;
+  #stdinAcknowledged: number;
+  #stdinEnded = false;
+  #stdinRoom: PromiseWithResolvers<void> | undefined;
+  #lost: Error | undefined;
+
+  constructor(
+    id: number,
+    sink: OutputSink,
+    link: ProcessLink,
+    windowBytes: number,
+    start: { readonly stdin: number; readonly stdout: number; readonly stderr: number },
+  ) {
+    this.id = id;
+    this.#sink = sink;
+    this.#link = link;
+    this.#windowBytes = windowBytes;
+    this.#stdinSent = start.stdin;
+    this.#stdinAcknowledged = start.stdin;
+    this.#incoming = {
+      stdout: { next: start.stdout, acknowledged: start.stdout, ended: false },
+      stderr: { next: start.stderr, acknowledged: start.stderr, ended: false },
+    };
+    this.#exit.promise.catch(() => undefined); // nobody has to ask
+  }
+
+  get exited(): Promise<ExitStatus> {
+    return this.#exit.promise;
+  }
+
+  acknowledge(stream: OutputStream, offset: number): void {
+    const state = this.#incoming[stream];
+    const bounded = Math.min(offset, state.next);
+    if (bounded <= state.acknowledged || this.#lost) return;
+    state.acknowledged = bounded;
+    this.#link.sendAcknowledge(this.#streamId(stream), bounded, false);
+  }
+
+  async writeStdin(chunk: Uint8Array): Promise<void> {
+    for (let at = 0; at < chunk.length; ) {
+      if (this.#lost) throw this.#lost;
+      if (this.#stdinEnded) throw new HyperError('precondition', `write to process ${this.id}: its stdin has ended`);
+      const room = this.#windowBytes - (this.#stdinSent - this.#stdinAcknowledged);
+      if (room <= 0) {
+        this.#stdinRoom ??= Promise.withResolvers();
+        await this.#stdinRoom.promise;
+        continue;
+      }
+      const part = chunk.subarray(at, at + Math.min(room, MAX_STDIN_FRAME_BYTES));
+      this.#link.sendData(this.id * 4, this.#stdinSent, part, false);
+      this.#stdinSent += part.length;
+      at += part.length;
+    }
+  }
+
+  endStdin(): void {
+    if (this.#stdinEnded || this.#lost) return;
+    this.#stdinEnded = true;
+    this.#link.sendData(this.id * 4, this.#stdinSent, new Uint8Array(), true);
+    this.#wakeWriter();
+  }
+
+  signal(signal: number): Promise<void> {
+    return this.#link.signal(this.id, signal);
+  }
+
+  resize(rows: number, columns: number): Promise<void> {
+    return this.#link.resize(this.id, rows, columns);
+  }
+
+  release(): Promise<void> {
+    return this.#link.release(this.id);
+  }
+
+  /** Output from the guest. Throws `machine` when the guest breaks the window or leaves a gap. */
+  receive(stream: OutputStream, offset: number, payload: Uint8Array, eof: boolean): void {
+    const state = this.#incoming[stream];
+    if (state.ended) return;
+    const end = offset + payload.length;
+    if (!Number.isSafeInteger(end) || offset > state.next || end > state.acknowledged + this.#windowBytes) {
+      throw new HyperError(
+        'machine',
+        `read ${stream} of process ${this.id}: guest sent bytes ${offset} to ${end}, expected ${state.next} and at most ${this.#windowBytes} unacknowledged`,
+      );
+    }
+    if (end > state.next) {
+      const fresh = payload.subarray(state.next - offset);
+      state.next = end;
+      this.#sink.data(stream, fresh, end);
+    }
+    if (eof && end === state.next) {
+      state.ended = true;
+      this.#sink.end(stream);
+    }
+  }
+
+  stdinTaken(offset: number): void {
+    if (!Number.isSafeInteger(offset)) return;
+    this.#stdinAcknowledged = Math.max(this.#stdinAcknowledged, Math.min(offset, this.#stdinSent));
+    this.#wakeWriter();
+  }
+
+  ended(status: ExitStatus): void {
+    this.#exit.resolve(status);
+    this.#wakeWriter();
+  }
+
+  /** The connection has ended. */
+  lose(reason: Error): void {
+    this.#lost = reason;
+    this.#exit.reject(reason);
+    this.#wakeWriter();
+  }
+
+  #streamId(stream: OutputStream): number {
+    return this.id * 4 + (stream === 'stdout' ? 1 : 2);
+  }
+
+  #wakeWriter(): void {
+    this.#stdinRoom?.resolve();
+    this.#stdinRoom = undefined;
+  }
+}
