@@ -1,0 +1,54 @@
+import type { Duplex } from 'node:stream';
+import type { HostProcess } from './host-process.ts';
+import type { DiskImage, HypervisorInfo, MachineExit } from './machine.ts';
+
+/** Hardware of a virtual machine. A template fits exactly the machines with the same. */
+export interface VmHardware {
+  readonly vcpus: number;
+  readonly ramMib: number;
+}
+
+export interface VmRequest {
+  /** Empty directory that is this machine's own: sockets, console, logs. */
+  readonly directory: string;
+  readonly hardware: VmHardware;
+  readonly signal?: AbortSignal;
+  /** The process is there: told before anything is waited for. */
+  readonly onSpawn?: (process: HostProcess) => void;
+}
+
+/** A virtual machine without its agent. Made by a driver; whoever made it ends it with `kill`. */
+export interface Vm {
+  readonly process: HostProcess;
+  /** Resolves when its process is gone. Never rejects. Files in its directory are left to the owner. */
+  readonly exited: Promise<MachineExit>;
+  /** The byte stream to the agent; one at a time. */
+  connectAgentPort(): Promise<Duplex>;
+  /** `target`: the SCSI target it appears at, 1 to 255. Rejects `machine`; nothing is left plugged then. */
+  plugDisk(target: number, disk: DiskImage): Promise<void>;
+  unplugDisk(target: number): Promise<void>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Ends the process at once. Resolves when it is gone. Repeatable. */
+  kill(): Promise<void>;
+  /** Last lines of its console, fit for a terminal. */
+  consoleTail(): Promise<string>;
+}
+
+/**
+ * One hypervisor. What it cannot do rejects with `unsupported`; all calls reject with `machine` when the hypervisor fails, with the last
+ * lines of the machine's console, and leave no process behind.
+ */
+export interface VmDriver {
+  info(): Promise<HypervisorInfo>;
+  /** Everything besides the hardware that a template depends on, as one text. */
+  templateKey(): Promise<string>;
+  boot(request: VmRequest): Promise<Vm>;
+  /** Boots a machine whose memory becomes a template below `template`. */
+  bootForTemplate(request: VmRequest, template: string): Promise<Vm>;
+  /** Writes the machine's state to `template`, next to its memory, and ends it. Its agent port must be free. */
+  saveTemplate(vm: Vm, template: string): Promise<void>;
+  restore(request: VmRequest, template: string): Promise<Vm>;
+  /** Takes up a machine of an earlier daemon. */
+  adopt(process: HostProcess, directory: string): Promise<Vm>;
+}

@@ -1,0 +1,70 @@
+import type { MachineId, PodId } from '../ids.ts';
+import type { State } from '../state/database.ts';
+import type { HostProcess } from './host-process.ts';
+import type { MachineShape } from './machine.ts';
+
+export interface PluggedDisk {
+  readonly name: string;
+  readonly target: number;
+}
+
+export interface MachineRecord {
+  readonly id: MachineId;
+  readonly owner: PodId | undefined;
+  /** `starting` until its agent has been configured. */
+  readonly phase: 'starting' | 'running';
+  readonly process: HostProcess | undefined;
+  readonly shape: MachineShape;
+  readonly disks: readonly PluggedDisk[];
+}
+
+/** Rows of machines: written before the spawn, removed when nothing of the machine is left. */
+export interface MachineRecords {
+  insert(record: MachineRecord): void;
+  setProcess(id: MachineId, process: HostProcess): void;
+  setRunning(id: MachineId): void;
+  setDisks(id: MachineId, disks: readonly PluggedDisk[]): void;
+  remove(id: MachineId): void;
+  all(): MachineRecord[];
+}
+
+export function createMachineRecords({ db }: State): MachineRecords {
+  const insert = db.prepare(
+    'INSERT INTO machines (id, owner, phase, vcpus, memory_mib, created_at) VALUES (?, ?, ?, ?, ?, ?)',
+  );
+  const setProcess = db.prepare('UPDATE machines SET pid = ?, pid_start_ticks = ? WHERE id = ?');
+  const setRunning = db.prepare("UPDATE machines SET phase = 'running' WHERE id = ?");
+  const setDisks = db.prepare('UPDATE machines SET disks = ? WHERE id = ?');
+  const remove = db.prepare('DELETE FROM machines WHERE id = ?');
+  const all = db.prepare('SELECT * FROM machines');
+  return {
+    insert({ id, owner, phase, shape }) {
+      insert.run(id, owner ?? null, phase, shape.vcpus, shape.memoryMib, Date.now());
+    },
+    setProcess(id, { pid, startTicks }) {
+      setProcess.run(pid, startTicks, id);
+    },
+    setRunning(id) {
+      setRunning.run(id);
+    },
+    setDisks(id, disks) {
+      setDisks.run(JSON.stringify(disks), id);
+    },
+    remove(id) {
+      remove.run(id);
+    },
+    all: () => all.all().map(recordOf),
+  };
+}
+
+function recordOf(row: Record<string, unknown>): MachineRecord {
+  const pid = row.pid as number | null;
+  return {
+    id: row.id as MachineId,
+    owner: (row.owner as PodId | null) ?? undefined,
+    phase: row.phase as MachineRecord['phase'],
+    process: pid === null ? undefined : { pid, startTicks: row.pid_start_ticks as number },
+    shape: { vcpus: row.vcpus as number, memoryMib: row.memory_mib as number },
+    disks: JSON.parse(row.disks as string) as PluggedDisk[],
+  };
+}

@@ -1,0 +1,273 @@
+import { mkdir, open, readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HyperError, messageOf } from '../errors.ts';
+import type { ConnectAgent, GuestAgent } from '../guest/index.ts';
+import { type MachineId, newMachineId } from '../ids.ts';
+import type { Logger } from '../logger.ts';
+import { userModeNetwork } from '../networks/user-mode.ts';
+import type { State } from '../state/database.ts';
+import type { Vm, VmDriver, VmHardware } from './driver.ts';
+import { commandLineHolds, gone, kill, startTicksOf } from './host-process.ts';
+import type { AcquireRequest, Machine, MachineService, MachineShape } from './machine.ts';
+import { createMachineRecords, type MachineRecord } from './machine-records.ts';
+import { RunningMachine } from './running-machine.ts';
+import { Semaphore } from './semaphore.ts';
+import { createTemplates } from './templates.ts';
+
+/** What the guest's kernel and agent need besides the containers, in MiB. */
+export const GUEST_OVERHEAD_MIB = 96;
+const CLONE_HANDSHAKE_MS = 30_000;
+const BOOT_HANDSHAKE_MS = 120_000;
+/** More starts than this at once only take each other's time. */
+const MAX_CONCURRENT_STARTS = 4;
+const CONSOLE_CHECK_MS = 30_000;
+const MAX_CONSOLE_BYTES = 1024 * 1024;
+/** sun_path holds 108 bytes; a machine's socket adds `/machines/vm-XXXXXXXXXX/agent.sock`. */
+const MAX_ROOT_BYTES = 60;
+
+export interface MachineServiceOptions {
+  readonly root: string;
+  readonly state: State;
+  readonly driver: VmDriver;
+  readonly connectAgent: ConnectAgent;
+  readonly logger: Logger;
+}
+
+/** Throws `invalid-argument` when `root` is too long for the machines' sockets. */
+export async function createMachineService(options: MachineServiceOptions): Promise<MachineService> {
+  const { root } = options;
+  if (Buffer.byteLength(root) > MAX_ROOT_BYTES) {
+    throw new HyperError(
+      'invalid-argument',
+      `use root directory ${root}: its path has ${Buffer.byteLength(root)} bytes, at most ${MAX_ROOT_BYTES} leave room for socket names`,
+    );
+  }
+  const service = new Machines(options);
+  await service.open();
+  return service;
+}
+
+class Machines implements MachineService {
+  readonly #options: MachineServiceOptions;
+  readonly #directory: string;
+  readonly #records: ReturnType<typeof createMachineRecords>;
+  readonly #templates: ReturnType<typeof createTemplates>;
+  readonly #running = new Map<MachineId, RunningMachine>();
+  readonly #starts = new Semaphore(MAX_CONCURRENT_STARTS);
+  #consoleTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: MachineServiceOptions) {
+    const { root, state, driver, connectAgent, logger } = options;
+    this.#options = options;
+    this.#directory = join(root, 'machines');
+    this.#records = createMachineRecords(state);
+    this.#templates = createTemplates(join(root, 'templates'), driver, connectAgent, logger);
+  }
+
+  async open(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await this.#templates.tidy();
+    this.#consoleTimer = setInterval(() => void this.#boundConsoles(), CONSOLE_CHECK_MS).unref();
+  }
+
+  info(): ReturnType<VmDriver['info']> {
+    return this.#options.driver.info();
+  }
+
+  async prepare(shape: MachineShape): Promise<void> {
+    await this.#templates.get(hardwareOf(shape));
+  }
+
+  list(): { id: MachineId; owner: MachineRecord['owner'] }[] {
+    return this.#records.all().map(({ id, owner }) => ({ id, owner }));
+  }
+
+  async acquire(request: AcquireRequest): Promise<Machine> {
+    const { signal, shape, owner } = request;
+    const id = newMachineId();
+    request.onId?.(id);
+    const template = await this.#template(shape);
+    using _slot = await this.#starts.enter(signal);
+    this.#records.insert({ id, owner, phase: 'starting', process: undefined, shape, disks: [] });
+    try {
+      return await this.#start(id, request, template);
+    } catch (error) {
+      if (template !== undefined && !signal?.aborted) {
+        this.#options.logger.warn({ machine: id, err: error }, 'clone machine; booting it instead');
+        await this.#templates.discard(hardwareOf(shape));
+        await this.#clear(id);
+        this.#records.insert({ id, owner, phase: 'starting', process: undefined, shape, disks: [] });
+        return await this.#start(id, request, undefined);
+      }
+      throw error;
+    }
+  }
+
+  async adoptAll(): Promise<Machine[]> {
+    const adopted: Machine[] = [];
+    const work = this.#records.all().map(async (record) => {
+      const machine = await this.#adopt(record);
+      if (machine) adopted.push(machine);
+    });
+    await Promise.all(work);
+    await this.#removeStrays();
+    return adopted;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#consoleTimer);
+    await Promise.all([...this.#running.values()].map((machine) => machine.detach()));
+  }
+
+  /** undefined where none can be made: the machine is booted then, and tells what is wrong. */
+  async #template(shape: MachineShape): Promise<string | undefined> {
+    try {
+      return await this.#templates.get(hardwareOf(shape));
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'make machine template');
+      return undefined;
+    }
+  }
+
+  async #start(id: MachineId, request: AcquireRequest, template: string | undefined): Promise<Machine> {
+    const { driver } = this.#options;
+    const directory = join(this.#directory, id);
+    let vm: Vm | undefined;
+    try {
+      request.signal?.throwIfAborted();
+      await mkdir(directory, { mode: 0o700 });
+      const vmRequest = {
+        directory,
+        hardware: hardwareOf(request.shape),
+        onSpawn: (process: MachineRecord['process'] & object) => this.#records.setProcess(id, process),
+        ...(request.signal && { signal: request.signal }),
+      };
+      vm = await (template === undefined ? driver.boot(vmRequest) : driver.restore(vmRequest, template));
+      const handshakeTimeoutMs = template === undefined ? BOOT_HANDSHAKE_MS : CLONE_HANDSHAKE_MS;
+      const agent = await this.#configuredAgent(vm, request, handshakeTimeoutMs);
+      this.#records.setRunning(id);
+      return this.#take(id, request.shape, vm, agent, []);
+    } catch (error) {
+      const tail = await vm?.consoleTail();
+      await vm?.kill();
+      await this.#clear(id);
+      if (request.signal?.aborted) throw new HyperError('canceled', 'start machine: canceled', { cause: error });
+      throw new HyperError(
+        'machine',
+        `start machine: ${messageOf(error)}${tail ? `; its console ended with:\n${tail}` : ''}`,
+        { cause: error },
+      );
+    }
+  }
+
+  async #configuredAgent(vm: Vm, request: AcquireRequest, handshakeTimeoutMs: number): Promise<GuestAgent> {
+    const port = await vm.connectAgentPort();
+    const { signal } = request;
+    const agent = await this.#options.connectAgent(port, { handshakeTimeoutMs, ...(signal && { signal }) });
+    try {
+      await agent.configure({ ...request.identity, network: userModeNetwork() });
+      return agent;
+    } catch (error) {
+      await agent[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #adopt(record: MachineRecord): Promise<Machine | undefined> {
+    const { id, shape, disks } = record;
+    const directory = join(this.#directory, id);
+    const process = record.process ?? (await this.#processIn(directory));
+    if (record.phase === 'running' && process && startTicksOf(process.pid) === process.startTicks) {
+      let vm: Vm | undefined;
+      try {
+        vm = await this.#options.driver.adopt(process, directory);
+        await vm.resume(); // one that was paused could not answer; its pod pauses it again
+        const port = await vm.connectAgentPort();
+        const agent = await this.#options.connectAgent(port, {
+          handshakeTimeoutMs: CLONE_HANDSHAKE_MS,
+          resync: true,
+        });
+        return this.#take(id, shape, vm, agent, disks);
+      } catch (error) {
+        this.#options.logger.error({ machine: id, err: error }, 'take up machine');
+        await vm?.kill();
+      }
+    }
+    if (process) {
+      kill(process);
+      await gone(process, CLONE_HANDSHAKE_MS);
+    }
+    await this.#clear(id);
+    return undefined;
+  }
+
+  #take(
+    id: MachineId,
+    shape: MachineShape,
+    vm: Vm,
+    agent: GuestAgent,
+    disks: MachineRecord['disks'],
+  ): RunningMachine {
+    const machine = new RunningMachine({
+      ...{ id, shape, vm, agent, disks, directory: join(this.#directory, id), records: this.#records },
+      onGone: (gone) => this.#running.delete(gone),
+    });
+    this.#running.set(id, machine);
+    return machine;
+  }
+
+  async #clear(id: MachineId): Promise<void> {
+    await rm(join(this.#directory, id), { recursive: true, force: true });
+    this.#records.remove(id);
+  }
+
+  /** Directories that no row stands for; a QEMU that still runs in one is ended. */
+  async #removeStrays(): Promise<void> {
+    const known = new Set<string>(this.#records.all().map(({ id }) => id));
+    for (const name of await readdir(this.#directory)) {
+      if (known.has(name)) continue;
+      const directory = join(this.#directory, name);
+      const process = await this.#processIn(directory);
+      if (process) {
+        kill(process);
+        await gone(process, CLONE_HANDSHAKE_MS);
+      }
+      await rm(directory, { recursive: true, force: true });
+    }
+  }
+
+  /** The machine that wrote its pid in `directory`, if it is still that one. */
+  async #processIn(directory: string): Promise<MachineRecord['process']> {
+    const text = await readFile(join(directory, 'qemu.pid'), 'utf8').catch(() => ''); // none was written
+    const pid = Number.parseInt(text, 10);
+    if (!(pid > 1) || !commandLineHolds(pid, directory)) return undefined;
+    const startTicks = startTicksOf(pid);
+    return startTicks === undefined ? undefined : { pid, startTicks };
+  }
+
+  /** A guest can print for ever: keeps each console file small, and its end readable. */
+  async #boundConsoles(): Promise<void> {
+    for (const id of this.#running.keys()) {
+      const path = join(this.#directory, id, 'console.log');
+      try {
+        const { size } = await stat(path);
+        if (size > MAX_CONSOLE_BYTES) await keepEnd(path, size);
+      } catch (error) {
+        this.#options.logger.debug({ machine: id, err: error }, 'bound console file');
+      }
+    }
+  }
+}
+
+/** Empties the file (QEMU appends to it) and puts its last part back. */
+async function keepEnd(path: string, size: number): Promise<void> {
+  const end = Buffer.alloc(16_384);
+  await using file = await open(path, 'r+');
+  await file.read(end, 0, end.length, size - end.length);
+  await truncate(path, 0);
+  await file.write(end, 0, end.length, 0);
+}
+
+function hardwareOf({ vcpus, memoryMib }: MachineShape): VmHardware {
+  return { vcpus, ramMib: memoryMib + GUEST_OVERHEAD_MIB };
+}

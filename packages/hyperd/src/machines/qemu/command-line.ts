@@ -1,0 +1,79 @@
+import { join } from 'node:path';
+import type { VmHardware } from '../driver.ts';
+
+/** Changes whenever a template made before would not fit the machine described here. */
+export const MACHINE_VERSION = 1;
+
+export type Accelerator = 'kvm' | 'tcg';
+
+/** Where the machine's memory lives: in the template's file, shared while the template is made, copy on write afterwards. */
+export type Memory =
+  | { readonly kind: 'anonymous' }
+  | { readonly kind: 'template'; readonly path: string }
+  | { readonly kind: 'clone'; readonly path: string };
+
+export interface CommandLine {
+  readonly accelerator: Accelerator;
+  readonly directory: string;
+  readonly hardware: VmHardware;
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly memory: Memory;
+}
+
+const KERNEL_ARGUMENTS = [
+  ...['console=ttyS0', 'quiet', 'panic=-1', 'reboot=t', 'cryptomgr.notests', 'random.trust_cpu=on'],
+  ...['rcupdate.rcu_expedited=1', 'i8042.noaux', 'i8042.nokbd', 'tsc=reliable'],
+];
+/** Without hardware virtualization these only cost time: the guest runs in an emulator. */
+const TCG_KERNEL_ARGUMENTS = ['mitigations=off', 'nopti', 'nokaslr', 'no_timer_check'];
+/** MiB of translated code that TCG keeps; see DESIGN: less costs start time, more costs memory. */
+const TCG_BUFFER_MIB = 32;
+
+/** Arguments for qemu-system-x86_64. The devices are the same for every kind of memory: a clone must match its template. */
+export function qemuArguments(line: CommandLine): string[] {
+  const { accelerator, directory, hardware } = line;
+  return [
+    ...['-machine', 'q35,memory-backend=ram,vmport=off,usb=off,graphics=off'],
+    ...['-accel', accelerator === 'kvm' ? 'kvm' : `tcg,tb-size=${TCG_BUFFER_MIB}`],
+    ...['-cpu', accelerator === 'kvm' ? 'host' : 'max', '-smp', String(hardware.vcpus)],
+    ...['-m', `${hardware.ramMib}M`, '-object', memoryObject(line)],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ...['-pidfile', join(directory, 'qemu.pid')],
+    ...['-chardev', `socket,id=qmp,path=${escaped(join(directory, 'qmp.sock'))},server=on,wait=off`],
+    ...['-mon', 'chardev=qmp,mode=control'],
+    ...['-chardev', `file,id=console,path=${escaped(join(directory, 'console.log'))},append=on`],
+    ...['-serial', 'chardev:console'],
+    ...bootArguments(line),
+    ...['-device', 'virtio-serial-pci,id=serial0'],
+    ...['-chardev', `socket,id=agent,path=${escaped(join(directory, 'agent.sock'))},server=on,wait=off`],
+    ...['-device', 'virtserialport,bus=serial0.0,nr=1,chardev=agent,name=hyperd.agent.0'],
+    ...['-device', 'virtio-scsi-pci,id=scsi0,hotplug=off'], // the agent scans the target it is told
+    ...['-netdev', 'user,id=net0,ipv6=off', '-device', 'virtio-net-pci,netdev=net0,romfile=,mac=52:54:00:00:00:01'],
+    ...['-device', 'virtio-rng-pci', '-device', 'vmgenid,guid=auto'],
+    ...(line.memory.kind === 'clone' ? ['-incoming', 'defer'] : []),
+  ];
+}
+
+function memoryObject({ memory, hardware }: CommandLine): string {
+  const size = `size=${hardware.ramMib}M`;
+  switch (memory.kind) {
+    case 'anonymous':
+      return `memory-backend-ram,id=ram,${size}`;
+    case 'template':
+      return `memory-backend-file,id=ram,${size},share=on,mem-path=${escaped(memory.path)}`;
+    case 'clone':
+      return `memory-backend-file,id=ram,${size},share=off,mem-path=${escaped(memory.path)}`;
+  }
+}
+
+function bootArguments({ accelerator, kernel, initrd }: CommandLine): string[] {
+  const append = [...KERNEL_ARGUMENTS, ...(accelerator === 'tcg' ? TCG_KERNEL_ARGUMENTS : [])];
+  return ['-kernel', kernel, '-initrd', initrd, '-append', append.join(' ')];
+}
+
+/** A path as a value of a QEMU option, where a comma ends the value. */
+export function escaped(path: string): string {
+  return path.replaceAll(',', ',,');
+}

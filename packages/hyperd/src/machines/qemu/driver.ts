@@ -1,0 +1,116 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { HyperError, messageOf } from '../../errors.ts';
+import type { VmDriver, VmRequest } from '../driver.ts';
+import type { HypervisorInfo } from '../machine.ts';
+import { receiveFile } from './receive-file.ts';
+import { type Accelerator, MACHINE_VERSION, type Memory, qemuArguments } from './command-line.ts';
+import { type QemuVm, spawnQemu, takeControl } from './vm.ts';
+
+const run = promisify(execFile);
+const MIGRATION_TIMEOUT_MS = 60_000;
+
+export interface QemuOptions {
+  readonly kernel: string;
+  readonly initrd: string;
+}
+
+/** QEMU on this host: KVM where /dev/kvm can be opened, else TCG. */
+export function createQemuDriver({ kernel, initrd }: QemuOptions): VmDriver {
+  let known: Promise<HypervisorInfo & { accelerator: Accelerator }> | undefined;
+  const info = () => {
+    known ??= inspectHost();
+    return known;
+  };
+
+  async function launch(request: VmRequest, memory: Memory, state?: string): Promise<QemuVm> {
+    const { accelerator } = await info();
+    const { directory, hardware } = request;
+    const line = { accelerator, directory, hardware, kernel, initrd, memory };
+    return spawnQemu(request, qemuArguments(line), state);
+  }
+
+  return {
+    info,
+    async templateKey() {
+      const { version, accelerator } = await info();
+      const hash = createHash('sha256').update(`${MACHINE_VERSION} ${version} ${accelerator}`);
+      for (const path of [kernel, initrd]) {
+        const { size, mtimeMs, ino } = await stat(path);
+        hash.update(` ${path} ${size} ${mtimeMs} ${ino}`);
+      }
+      return hash.digest('hex').slice(0, 16);
+    },
+    boot: (request) => launch(request, { kind: 'anonymous' }),
+    bootForTemplate: (request, template) =>
+      launch(request, { kind: 'template', path: join(template, 'memory') }),
+    async saveTemplate(vm, template) {
+      const { qmp } = vm as QemuVm;
+      await qmp.execute('stop');
+      await prepareMigration(qmp);
+      // QEMU's sandbox allows no helper program, so the state comes out of a socket.
+      await using receiver = await receiveFile(join(template, 'state.sock'), join(template, 'state'));
+      const moved = migrationEnd(qmp);
+      await Promise.all([moved, qmp.execute('migrate', { uri: `unix:${receiver.socketPath}` })]);
+      await receiver.received;
+      await vm.kill();
+    },
+    async restore(request, template) {
+      const memory: Memory = { kind: 'clone', path: join(template, 'memory') };
+      const vm = await launch(request, memory, join(template, 'state'));
+      try {
+        await prepareMigration(vm.qmp);
+        await Promise.all([migrationEnd(vm.qmp), vm.qmp.execute('migrate-incoming', { uri: 'fd:3' })]);
+        await vm.qmp.execute('cont');
+        return vm;
+      } catch (error) {
+        await vm.kill();
+        throw error;
+      }
+    },
+    adopt: (process, directory) => takeControl(process, directory),
+  };
+}
+
+/** Memory that is shared with the template's file is not part of the state, and the end is told by an event. */
+async function prepareMigration(qmp: QemuVm['qmp']): Promise<void> {
+  await qmp.execute('migrate-set-capabilities', {
+    capabilities: [
+      { capability: 'x-ignore-shared', state: true },
+      { capability: 'events', state: true },
+    ],
+  });
+}
+
+/** Resolves when the migration that is started next has ended well. */
+async function migrationEnd(qmp: QemuVm['qmp']): Promise<void> {
+  const { data } = await qmp.event(
+    ({ event, data: { status } }) => event === 'MIGRATION' && (status === 'completed' || status === 'failed'),
+    MIGRATION_TIMEOUT_MS,
+  );
+  if (data.status !== 'completed') throw new HyperError('machine', `move machine state: ${String(data.status)}`);
+}
+
+async function inspectHost(): Promise<HypervisorInfo & { accelerator: Accelerator }> {
+  const version = await qemuVersion();
+  try {
+    const kvm = await open('/dev/kvm', constants.O_RDWR);
+    await kvm.close();
+    return { driver: 'qemu', version, accelerator: 'kvm', acceleratorReason: '/dev/kvm can be opened' };
+  } catch (error) {
+    return { driver: 'qemu', version, accelerator: 'tcg', acceleratorReason: messageOf(error) };
+  }
+}
+
+async function qemuVersion(): Promise<string> {
+  try {
+    const { stdout } = await run('qemu-system-x86_64', ['--version'], { timeout: 10_000 });
+    return /version (\S+)/.exec(stdout)?.[1] ?? 'unknown';
+  } catch (error) {
+    throw new HyperError('machine', `find QEMU: ${messageOf(error)}; install qemu-system-x86`, { cause: error });
+  }
+}

@@ -1,0 +1,164 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { HyperError, messageOf } from '../../errors.ts';
+import { guestText } from '../../guest/index.ts';
+import type { Vm, VmRequest } from '../driver.ts';
+import { gone, type HostProcess, isAlive, kill, startTicksOf } from '../host-process.ts';
+import type { DiskImage, MachineExit } from '../machine.ts';
+import { connectQmp, connectUnix, type Qmp } from './qmp.ts';
+
+const PROGRAM = 'qemu-system-x86_64';
+const QMP_TIMEOUT_MS = 30_000;
+const DEATH_TIMEOUT_MS = 5_000;
+const TAIL_LINES = 20;
+const TAIL_BYTES = 4096;
+
+/** A QEMU process under control. */
+export class QemuVm implements Vm {
+  readonly process: HostProcess;
+  readonly exited: Promise<MachineExit>;
+  readonly qmp: Qmp;
+  readonly #directory: string;
+  #asked = false;
+  #poweredOff = false;
+  #panicked = false;
+
+  constructor(process: HostProcess, directory: string, qmp: Qmp) {
+    this.process = process;
+    this.qmp = qmp;
+    this.#directory = directory;
+    qmp.onEvent(({ event, data }) => {
+      if (event === 'GUEST_PANICKED') this.#panicked = true;
+      if (event !== 'SHUTDOWN') return;
+      if (data.reason === 'guest-shutdown') this.#poweredOff = true;
+      if (data.reason === 'guest-reset' || data.reason === 'guest-panic') this.#panicked = true;
+    });
+    this.exited = this.#untilExit();
+  }
+
+  connectAgentPort(): Promise<Duplex> {
+    return connectUnix(join(this.#directory, 'agent.sock'), QMP_TIMEOUT_MS, () => isAlive(this.process));
+  }
+
+  async plugDisk(target: number, disk: DiskImage): Promise<void> {
+    const node = `disk${target}`;
+    await this.qmp.execute('blockdev-add', {
+      ...{ 'node-name': node, driver: 'raw', 'read-only': disk.readOnly, discard: 'unmap' },
+      file: { driver: 'file', filename: disk.path, 'read-only': disk.readOnly, discard: 'unmap' },
+    });
+    try {
+      await this.qmp.execute('device_add', {
+        ...{ driver: 'scsi-hd', id: `scsi-${node}`, drive: node, bus: 'scsi0.0' },
+        ...{ channel: 0, 'scsi-id': target, lun: 0 },
+      });
+    } catch (error) {
+      await this.qmp.execute('blockdev-del', { 'node-name': node });
+      throw error;
+    }
+  }
+
+  async unplugDisk(target: number): Promise<void> {
+    const node = `disk${target}`;
+    const removed = this.qmp.event(
+      ({ event, data }) => event === 'DEVICE_DELETED' && data.device === `scsi-${node}`,
+    );
+    removed.catch(() => undefined); // device_del's own error is the one to tell
+    await this.qmp.execute('device_del', { id: `scsi-${node}` });
+    await removed;
+    await this.qmp.execute('blockdev-del', { 'node-name': node });
+  }
+
+  async pause(): Promise<void> {
+    await this.qmp.execute('stop');
+  }
+
+  async resume(): Promise<void> {
+    await this.qmp.execute('cont');
+  }
+
+  async kill(): Promise<void> {
+    this.#asked = true;
+    kill(this.process);
+    await this.exited;
+  }
+
+  async consoleTail(): Promise<string> {
+    return tailOf(join(this.#directory, 'console.log'));
+  }
+
+  async #untilExit(): Promise<MachineExit> {
+    await this.qmp.closed;
+    if (!(await gone(this.process, DEATH_TIMEOUT_MS))) {
+      kill(this.process);
+      await gone(this.process, DEATH_TIMEOUT_MS);
+    }
+    if (this.#asked) return { kind: 'stopped' };
+    if (this.#poweredOff) return { kind: 'poweroff' };
+    const message = this.#panicked
+      ? "the guest's kernel has crashed"
+      : `QEMU has ended: ${(await tailOf(join(this.#directory, 'qemu.log'))) || 'it was killed, and left no message'}`;
+    return { kind: 'died', message, consoleTail: await this.consoleTail() };
+  }
+}
+
+/** Starts QEMU in a session of its own, so that it outlives the daemon, and takes control of it. `state`: descriptor 3 of the process. */
+export async function spawnQemu(request: VmRequest, args: readonly string[], state?: string): Promise<QemuVm> {
+  const { directory } = request;
+  const log = openSync(join(directory, 'qemu.log'), 'a', 0o600);
+  const stateFd = state === undefined ? undefined : openSync(state, 'r');
+  let child: ChildProcess;
+  try {
+    const stdio = ['ignore', log, log, ...(stateFd === undefined ? [] : [stateFd])] as const;
+    child = spawn(PROGRAM, [...args], { stdio: [...stdio], detached: true, cwd: directory });
+  } finally {
+    closeSync(log);
+    if (stateFd !== undefined) closeSync(stateFd);
+  }
+  let failure: Error | undefined;
+  child.once('error', (error) => {
+    failure = error;
+  });
+  child.unref();
+  const { pid } = child;
+  const startTicks = pid === undefined ? undefined : startTicksOf(pid);
+  if (pid === undefined || startTicks === undefined) {
+    await new Promise((resolve) => setImmediate(resolve));
+    throw new HyperError('machine', `start ${PROGRAM}: ${failure?.message ?? (await tailOf(join(directory, 'qemu.log')))}`);
+  }
+  const process_ = { pid, startTicks };
+  try {
+    request.onSpawn?.(process_);
+    return await takeControl(process_, directory);
+  } catch (error) {
+    kill(process_);
+    await gone(process_, DEATH_TIMEOUT_MS);
+    const said = await tailOf(join(directory, 'qemu.log'));
+    throw new HyperError('machine', `start machine: ${messageOf(error)}${said && `: ${said}`}`, { cause: error });
+  }
+}
+
+/** Connects to a QEMU that runs in `directory`. */
+export async function takeControl(process_: HostProcess, directory: string): Promise<QemuVm> {
+  const qmp = await connectQmp(join(directory, 'qmp.sock'), QMP_TIMEOUT_MS, () => isAlive(process_));
+  return new QemuVm(process_, directory, qmp);
+}
+
+async function tailOf(path: string): Promise<string> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
+  return text
+    .slice(-TAIL_BYTES)
+    .split(/\r?\n/)
+    .filter((line) => line.trim() !== '')
+    .slice(-TAIL_LINES)
+    .map(guestText)
+    .join('\n');
+}

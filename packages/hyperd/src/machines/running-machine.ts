@@ -1,0 +1,141 @@
+import { rm } from 'node:fs/promises';
+import { HyperError } from '../errors.ts';
+import type { GuestAgent } from '../guest/index.ts';
+import type { MachineId } from '../ids.ts';
+import type { Vm } from './driver.ts';
+import type { DiskImage, Machine, MachineExit, MachineShape } from './machine.ts';
+import type { MachineRecords, PluggedDisk } from './machine-records.ts';
+
+const MAX_TARGET = 255;
+const POWEROFF_POLITENESS_MS = 100;
+
+export interface RunningMachineParts {
+  readonly id: MachineId;
+  readonly shape: MachineShape;
+  readonly vm: Vm;
+  readonly agent: GuestAgent;
+  readonly disks: readonly PluggedDisk[];
+  readonly directory: string;
+  readonly records: MachineRecords;
+  readonly onGone: (id: MachineId) => void;
+}
+
+/** A machine with its agent: what a pod holds. Its files and row go when its process does, whatever ended it. */
+export class RunningMachine implements Machine {
+  readonly id: MachineId;
+  readonly shape: MachineShape;
+  readonly agent: GuestAgent;
+  readonly exited: Promise<MachineExit>;
+  readonly #parts: RunningMachineParts;
+  #disks: readonly PluggedDisk[];
+  #guestFault: string | undefined;
+  #stopping = false;
+
+  constructor(parts: RunningMachineParts) {
+    this.#parts = parts;
+    this.id = parts.id;
+    this.shape = parts.shape;
+    this.agent = parts.agent;
+    this.#disks = parts.disks;
+    this.exited = this.#untilGone();
+    void this.#endWithAgent();
+  }
+
+  async attachDisk(disk: DiskImage, { use, name }: { use: 'rootfs' | 'scratch'; name: string }): Promise<void> {
+    const target = this.#freeTarget();
+    this.#setDisks([...this.#disks, { name, target }]);
+    try {
+      await this.#parts.vm.plugDisk(target, disk);
+      await this.agent.attachDisk({ target, use, name });
+    } catch (error) {
+      this.#setDisks(this.#disks.filter((plugged) => plugged.target !== target));
+      throw error;
+    }
+  }
+
+  async detachDisk(name: string): Promise<void> {
+    const plugged = this.#disks.find((disk) => disk.name === name);
+    if (!plugged) throw new HyperError('not-found', `detach disk "${name}": machine ${this.id} has none of that name`);
+    await this.agent.detachDisk(name);
+    await this.#parts.vm.unplugDisk(plugged.target);
+    this.#setDisks(this.#disks.filter((disk) => disk !== plugged));
+  }
+
+  pause(): Promise<void> {
+    return this.#parts.vm.pause();
+  }
+
+  async resume(): Promise<void> {
+    await this.#parts.vm.resume();
+    await this.agent.setClock();
+  }
+
+  consoleTail(): Promise<string> {
+    return this.#parts.vm.consoleTail();
+  }
+
+  async stop({ graceMs = 0 }: { readonly graceMs?: number } = {}): Promise<void> {
+    this.#stopping = true;
+    if (graceMs > 0) await this.#powerOff(graceMs);
+    await this.#parts.vm.kill();
+    await this.exited;
+  }
+
+  /** Lets go of it: it runs on, and the next daemon takes it up. */
+  async detach(): Promise<void> {
+    this.#stopping = true;
+    await this.agent[Symbol.asyncDispose]();
+  }
+
+  /** Waits for the guest to end by itself; whatever goes wrong on the way is settled by the kill that follows. */
+  async #powerOff(graceMs: number): Promise<void> {
+    const timeout = Promise.withResolvers<void>();
+    const timer = setTimeout(timeout.resolve, Math.max(graceMs, POWEROFF_POLITENESS_MS));
+    const asked = this.agent.shutdown().then(
+      () => this.#parts.vm.exited,
+      () => undefined,
+    );
+    await Promise.race([asked, this.#parts.vm.exited, timeout.promise]);
+    clearTimeout(timer);
+  }
+
+  /** A machine whose agent is out of reach is of no use. */
+  async #endWithAgent(): Promise<void> {
+    const reason = await this.agent.closed;
+    if (this.#stopping) return;
+    const { vm } = this.#parts;
+    // QEMU's own end closes the connection, too: that one has its own reason.
+    const settled = await Promise.race([vm.exited.then(() => true), pause(POWEROFF_POLITENESS_MS)]);
+    if (settled) return;
+    this.#guestFault = reason.message;
+    await vm.kill();
+  }
+
+  async #untilGone(): Promise<MachineExit> {
+    const { vm, directory, records, id, onGone } = this.#parts;
+    const exit = await vm.exited;
+    const tail = this.#guestFault === undefined ? '' : await vm.consoleTail();
+    await this.agent[Symbol.asyncDispose]();
+    await rm(directory, { recursive: true, force: true });
+    records.remove(id);
+    onGone(id);
+    return this.#guestFault === undefined
+      ? exit
+      : { kind: 'died', message: this.#guestFault, consoleTail: tail };
+  }
+
+  #freeTarget(): number {
+    for (let target = 1; target <= MAX_TARGET; target++)
+      if (!this.#disks.some((disk) => disk.target === target)) return target;
+    throw new HyperError('limit', `attach disk: machine ${this.id} has ${MAX_TARGET} disks`);
+  }
+
+  #setDisks(disks: readonly PluggedDisk[]): void {
+    this.#disks = disks;
+    this.#parts.records.setDisks(this.id, disks);
+  }
+}
+
+function pause(ms: number): Promise<false> {
+  return new Promise((resolve) => setTimeout(resolve, ms, false));
+}
