@@ -75,7 +75,7 @@ static bool mount_disk(const hyperd_agent_v1_AttachDisk *a, const char *device, 
 			return true;
 		fail(f, ERR(SYSTEM), "attach disk: mount %s as ext4", a->name);
 	} else {
-		if (mount(node, target, "squashfs", MS_RDONLY, NULL) == 0 || mount(node, target, "erofs", MS_RDONLY, NULL) == 0)
+		if (mount(node, target, "squashfs", MS_RDONLY, NULL) == 0)
 			return true;
 		fail(f, ERR(SYSTEM), "attach disk: mount %s as squashfs", a->name);
 	}

@@ -1,15 +1,15 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { HyperError, messageOf } from '../../errors.ts';
 import type { VmDriver, VmRequest } from '../driver.ts';
 import type { HypervisorInfo } from '../machine.ts';
+import { chooseAccelerator } from './kvm-probe.ts';
 import { receiveFile } from './receive-file.ts';
 import { type Accelerator, MACHINE_VERSION, type Memory, qemuArguments } from './command-line.ts';
-import { type QemuVm, spawnQemu, takeControl } from './vm.ts';
+import { QEMU_PROGRAM, type QemuVm, spawnQemu, takeControl } from './vm.ts';
 
 const run = promisify(execFile);
 const MIGRATION_TIMEOUT_MS = 60_000;
@@ -97,18 +97,13 @@ async function migrationEnd(qmp: QemuVm['qmp']): Promise<void> {
 
 async function inspectHost(): Promise<HypervisorInfo & { accelerator: Accelerator }> {
   const version = await qemuVersion();
-  try {
-    const kvm = await open('/dev/kvm', constants.O_RDWR);
-    await kvm.close();
-    return { driver: 'qemu', version, accelerator: 'kvm', acceleratorReason: '/dev/kvm can be opened' };
-  } catch (error) {
-    return { driver: 'qemu', version, accelerator: 'tcg', acceleratorReason: messageOf(error) };
-  }
+  const { accelerator, reason } = await chooseAccelerator(QEMU_PROGRAM);
+  return { driver: 'qemu', version, accelerator, acceleratorReason: reason };
 }
 
 async function qemuVersion(): Promise<string> {
   try {
-    const { stdout } = await run('qemu-system-x86_64', ['--version'], { timeout: 10_000 });
+    const { stdout } = await run(QEMU_PROGRAM, ['--version'], { timeout: 10_000 });
     return /version (\S+)/.exec(stdout)?.[1] ?? 'unknown';
   } catch (error) {
     throw new HyperError('machine', `find QEMU: ${messageOf(error)}; install qemu-system-x86`, { cause: error });

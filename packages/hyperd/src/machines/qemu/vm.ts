@@ -10,7 +10,7 @@ import { gone, type HostProcess, isAlive, kill, startTicksOf } from '../host-pro
 import type { DiskImage, MachineExit } from '../machine.ts';
 import { connectQmp, connectUnix, type Qmp } from './qmp.ts';
 
-const PROGRAM = 'qemu-system-x86_64';
+export const QEMU_PROGRAM = 'qemu-system-x86_64';
 const QMP_TIMEOUT_MS = 30_000;
 const DEATH_TIMEOUT_MS = 5_000;
 const TAIL_LINES = 20;
@@ -112,7 +112,7 @@ export async function spawnQemu(request: VmRequest, args: readonly string[], sta
   let child: ChildProcess;
   try {
     const stdio = ['ignore', log, log, ...(stateFd === undefined ? [] : [stateFd])] as const;
-    child = spawn(PROGRAM, [...args], { stdio: [...stdio], detached: true, cwd: directory });
+    child = spawn(QEMU_PROGRAM, [...args], { stdio: [...stdio], detached: true, cwd: directory });
   } finally {
     closeSync(log);
     if (stateFd !== undefined) closeSync(stateFd);
@@ -126,7 +126,7 @@ export async function spawnQemu(request: VmRequest, args: readonly string[], sta
   const startTicks = pid === undefined ? undefined : startTicksOf(pid);
   if (pid === undefined || startTicks === undefined) {
     await new Promise((resolve) => setImmediate(resolve));
-    throw new HyperError('machine', `start ${PROGRAM}: ${failure?.message ?? (await tailOf(join(directory, 'qemu.log')))}`);
+    throw new HyperError('machine', `start ${QEMU_PROGRAM}: ${failure?.message ?? (await tailOf(join(directory, 'qemu.log')))}`);
   }
   const process_ = { pid, startTicks };
   try {
