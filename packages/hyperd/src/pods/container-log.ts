@@ -1,15 +1,25 @@
+import { rm } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { OutputStream } from '../guest/index.ts';
 import type { ContainerId, PodId } from '../ids.ts';
+import { LogWriter } from './logs/log-writer.ts';
+import { type LogActivity, readLog } from './logs/read-log.ts';
+import { recoverLog } from './logs/recover-log.ts';
 import type { StreamOffsets } from './pod-records.ts';
 import type { LogLine, LogOptions } from './pod-service.ts';
 import type { OutputLog } from './session.ts';
+
+/** Logs never grow without bound: this size, this many files, unless the pod says otherwise. */
+const DEFAULT_MAX_SIZE_BYTES = 10 * 1024 * 1024;
+const DEFAULT_MAX_FILES = 3;
 
 /** A container's log while its init runs: opened by the container at each start, closed by it at each end. */
 export interface ContainerLog extends OutputLog {
   /** What it holds of each stream, over all runs. */
   offsets(): StreamOffsets;
   /** Writes what is held back, and lets go of the file. Repeatable. */
-  close(): Promise<void>;
+  close(): void;
 }
 
 export interface LogEvents {
@@ -17,10 +27,85 @@ export interface LogEvents {
   onError(error: unknown): void;
 }
 
-/** The logs of all containers, below the pods' directories. */
-export interface ContainerLogs {
-  open(pod: PodId, container: ContainerId, events: LogEvents): Promise<ContainerLog>;
-  /** `isRunning` tells a follower whether there will be more. */
-  read(pod: PodId, container: ContainerId, options: LogOptions): AsyncIterable<LogLine>;
-  remove(pod: PodId, container: ContainerId): Promise<void>;
+/** The logs of all containers: `<directory>/<pod>/<container>-json.log`. */
+export class ContainerLogs {
+  readonly #directory: string;
+  readonly #open = new Map<ContainerId, Activity>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  open(pod: PodId, container: ContainerId, events: LogEvents): ContainerLog {
+    const path = this.#path(pod, container);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const activity = new Activity();
+    this.#open.set(container, activity);
+    const writer = new LogWriter({
+      path,
+      offsets: recoverLog(path, DEFAULT_MAX_FILES),
+      ...{ maxSizeBytes: DEFAULT_MAX_SIZE_BYTES, maxFiles: DEFAULT_MAX_FILES },
+      onDurable: (stream, offset) => {
+        events.onDurable(stream, offset);
+        activity.notify();
+      },
+      onError: (error) => events.onError(error),
+    });
+    return {
+      append: (stream, chunk, endOffset) => writer.append(stream, chunk, endOffset),
+      finish: (stream) => writer.finish(stream),
+      offsets: () => writer.offsets(),
+      close: () => {
+        writer.close();
+        if (this.#open.get(container) === activity) this.#open.delete(container);
+        activity.end();
+      },
+    };
+  }
+
+  read(pod: PodId, container: ContainerId, options: LogOptions): AsyncIterable<LogLine> {
+    const activity: LogActivity = this.#open.get(container) ?? { changed: () => Promise.resolve(), isOpen: () => false };
+    return readLog(this.#path(pod, container), DEFAULT_MAX_FILES, options, activity);
+  }
+
+  async remove(pod: PodId, container: ContainerId): Promise<void> {
+    const path = this.#path(pod, container);
+    await rm(path, { force: true });
+    for (let number = 1; number < DEFAULT_MAX_FILES; number++) await rm(`${path}.${number}`, { force: true });
+  }
+
+  #path(pod: PodId, container: ContainerId): string {
+    return join(this.#directory, pod, `${container}-json.log`);
+  }
+}
+
+/** Wakes those who follow a log. */
+class Activity implements LogActivity {
+  #isOpen = true;
+  #next = Promise.withResolvers<void>();
+
+  isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  async changed(signal: AbortSignal): Promise<void> {
+    const aborted = Promise.withResolvers<void>();
+    const abort = (): void => aborted.resolve();
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      if (!signal.aborted && this.#isOpen) await Promise.race([this.#next.promise, aborted.promise]);
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  notify(): void {
+    this.#next.resolve();
+    this.#next = Promise.withResolvers();
+  }
+
+  end(): void {
+    this.#isOpen = false;
+    this.notify();
+  }
 }

@@ -89,7 +89,7 @@ export class Container {
   /** Starts its init. A command that cannot be run ends the container with 126 or 127 and rejects with the reason. */
   async start(place: StartPlace): Promise<void> {
     const session = this.#nextSession();
-    const log = await this.#openLog();
+    const log = this.#openLog();
     const logBase = log.offsets();
     session.keepIn(log, logBase);
     this.#save({ processId: place.processId, logBase });
@@ -101,7 +101,7 @@ export class Container {
     } catch (error) {
       const exitCode = error instanceof CommandError ? error.exitCode : 125;
       session.abandon(`start container "${this.#record.name}": ${messageOf(error)}`);
-      await this.#finish({ exitCode, signal: 0, startedAt: undefined, message: messageOf(error) });
+      this.#finish({ exitCode, signal: 0, startedAt: undefined, message: messageOf(error) });
       throw error;
     }
   }
@@ -109,7 +109,7 @@ export class Container {
   /** Takes the running (or meanwhile ended) init over from an earlier daemon, where its log ends. */
   async adopt(state: GuestProcessState, agent: GuestAgent): Promise<void> {
     const session = this.#nextSession();
-    const log = await this.#openLog();
+    const log = this.#openLog();
     const base = this.#record.logBase;
     const logged = log.offsets();
     const resumeAt: StreamOffsets = {
@@ -126,12 +126,12 @@ export class Container {
   }
 
   /** Its machine is gone: whatever ran has ended without telling. */
-  async lose(exitCode: number, message: string): Promise<void> {
+  lose(exitCode: number, message: string): void {
     this.#process = undefined;
     this.#session.abandon(message);
     if (!this.isRunning) return;
     const signal = exitCode > 128 && exitCode < LOST_EXIT_CODE ? exitCode - 128 : 0;
-    await this.#finish({ exitCode, signal, startedAt: this.#startedAt(), message });
+    this.#finish({ exitCode, signal, startedAt: this.#startedAt(), message });
   }
 
   /** Asks it to stop with its stop signal, kills it after `graceMs`; resolves when it has ended. */
@@ -192,9 +192,9 @@ export class Container {
   }
 
   /** Lets go of the log and of everybody who waits; the container is being removed, or the daemon ends. */
-  async close(reason: string): Promise<void> {
+  close(reason: string): void {
     this.#session.abandon(reason);
-    await this.#log?.close();
+    this.#log?.close();
     this.#log = undefined;
   }
 
@@ -203,9 +203,9 @@ export class Container {
     return this.#session;
   }
 
-  async #openLog(): Promise<ContainerLog> {
+  #openLog(): ContainerLog {
     const { id, podId } = this.#record;
-    this.#log = await this.#context.logs.open(podId, id, {
+    this.#log = this.#context.logs.open(podId, id, {
       onDurable: (stream, offset) => this.#session.durable(stream, offset),
       onError: (error) => this.#context.logger.error({ container: id, err: error }, 'write container log'),
     });
@@ -232,7 +232,7 @@ export class Container {
     await endOfOutput(session);
     if (this.#process !== process) return;
     this.#process = undefined;
-    await this.#finish({
+    this.#finish({
       exitCode: status.exitCode,
       signal: status.signal,
       startedAt: this.#startedAt(),
@@ -247,13 +247,13 @@ export class Container {
     this.#context.onExit(this);
   }
 
-  async #finish(end: {
+  #finish(end: {
     exitCode: number;
     signal: number;
     startedAt: number | undefined;
     message: string | undefined;
-  }): Promise<void> {
-    await this.#log?.close();
+  }): void {
+    this.#log?.close();
     this.#log = undefined;
     this.#save({ processId: undefined, state: { phase: 'exited', finishedAt: Date.now(), ...end } });
     this.#ended.resolve();

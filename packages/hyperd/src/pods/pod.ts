@@ -155,7 +155,7 @@ export class Pod {
   async remove(): Promise<void> {
     await this.kill();
     await this.#sequence.run(async () => {
-      for (const container of this.containers) await container.close('the container is being removed');
+      for (const container of this.containers) container.close('the container is being removed');
       await rm(this.directory, { recursive: true, force: true });
       this.#context.records.remove(this.id);
     });
@@ -165,7 +165,7 @@ export class Pod {
     if (container.isRunning) await this.stopContainer(container);
     await this.#sequence.run(async () => {
       const { id } = container.record;
-      await container.close('the container is being removed');
+      container.close('the container is being removed');
       await this.#machine?.agent.removeContainer(id, { deleteUpper: true }).catch((error: unknown) => {
         if (!isHyperError(error, 'not-found')) throw error;
       });
@@ -214,7 +214,7 @@ export class Pod {
   /** Lets go of it without touching its machine; the daemon is ending. */
   async detach(): Promise<void> {
     this.#starting?.abort();
-    for (const container of this.containers) await container.close('the daemon is ending');
+    for (const container of this.containers) container.close('the daemon is ending');
   }
 
   async #bringUp(): Promise<void> {
@@ -311,7 +311,7 @@ export class Pod {
       await this.#lease(imageId); // plugged already; held so that the file stays
       const state = states.find((s) => s.init && s.containerId === id && s.id === processId);
       if (state) await container.adopt(state, agent);
-      else await container.lose(LOST_EXIT_CODE, 'its process was not found in the machine');
+      else container.lose(LOST_EXIT_CODE, 'its process was not found in the machine');
     }
     for (const state of states.filter((s) => !s.init)) await this.#adoptExec(state, agent);
   }
@@ -342,9 +342,8 @@ export class Pod {
     void machine.exited.then((exit) => {
       if (this.#machine !== machine) return;
       // At once, outside of the sequence: an operation that runs may be waiting for these containers.
-      const lost = this.containers.map((container) => container.lose(LOST_EXIT_CODE, reasonOf(exit)));
+      for (const container of this.containers) container.lose(LOST_EXIT_CODE, reasonOf(exit));
       this.#later(async () => {
-        await Promise.all(lost);
         if (this.#machine === machine) await this.#end('failed', reasonOf(exit), 0);
       });
     });
@@ -369,7 +368,7 @@ export class Pod {
     const machine = this.#machine;
     this.#machine = undefined;
     for (const container of this.containers) {
-      await container.lose(SIGKILL_EXIT_CODE, message ?? 'its pod was stopped');
+      container.lose(SIGKILL_EXIT_CODE, message ?? 'its pod was stopped');
     }
     this.#apply({ type: 'end', outcome, at: Date.now(), message });
     await machine?.stop({ graceMs });

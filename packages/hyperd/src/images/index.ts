@@ -1,0 +1,2 @@
+export type * from './image-service.ts';
+export { createImageService } from './service.ts';

@@ -1,0 +1,258 @@
+import { HyperError } from '../../errors.ts';
+
+/**
+ * One entry of a tar archive. Names are bytes, not text: every character stands for one byte (latin1), so that any name
+ * survives; libraries that decode UTF-8 lose those that are none.
+ */
+export interface TarEntry {
+  readonly name: string;
+  readonly type: TarType;
+  /** Permission bits with setuid, setgid and sticky. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly sizeBytes: number;
+  /** Seconds since the epoch. */
+  readonly mtime: number;
+  readonly linkName: string;
+  readonly deviceMajor: number;
+  readonly deviceMinor: number;
+  /** Extended attributes, values as bytes in latin1. */
+  readonly xattrs: ReadonlyMap<string, string>;
+  /** Where the content begins in the archive, in bytes. */
+  readonly dataOffset: number;
+}
+
+export type TarType = 'file' | 'link' | 'symlink' | 'character' | 'block' | 'directory' | 'fifo';
+
+/** An extended header whose data is being gathered. */
+interface Collecting {
+  readonly type: string;
+  readonly size: number;
+  readonly chunks: Buffer[];
+  left: number;
+}
+
+const BLOCK_BYTES = 512;
+const MAX_HEADER_BYTES = 1024 * 1024;
+const MAX_ENTRIES = 5_000_000;
+const TYPES: Readonly<Record<string, TarType>> = {
+  ...{ '\0': 'file', '0': 'file', '7': 'file', '1': 'link', '2': 'symlink' },
+  ...{ '3': 'character', '4': 'block', '5': 'directory', '6': 'fifo' },
+};
+
+/**
+ * Reads the headers out of a tar archive (POSIX ustar and pax, GNU) that is pushed through it in chunks of any size; contents are passed over.
+ * Throws `corrupt` for what is no tar, `unsupported` for sparse files, `limit` beyond its bounds.
+ */
+export class TarScanner {
+  readonly #onEntry: (entry: TarEntry) => void;
+  readonly #block = Buffer.alloc(BLOCK_BYTES);
+  #filled = 0;
+  #position = 0;
+  #skip = 0;
+  #collect: Collecting | undefined;
+  #pax = new Map<string, string>();
+  #globalPax = new Map<string, string>();
+  #longName: string | undefined;
+  #longLink: string | undefined;
+  #entries = 0;
+
+  constructor(onEntry: (entry: TarEntry) => void) {
+    this.#onEntry = onEntry;
+  }
+
+  push(chunk: Uint8Array): void {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+    for (let at = 0; at < bytes.length; ) {
+      const taken = this.#take(bytes, at);
+      at += taken;
+      this.#position += taken;
+      if (this.#filled === BLOCK_BYTES) {
+        this.#filled = 0;
+        this.#header();
+      }
+    }
+  }
+
+  /** The archive has ended: throws `corrupt` where an entry is cut short. */
+  finish(): void {
+    if (this.#skip > 0 || this.#collect || this.#filled > 0)
+      throw this.#corrupt('it ends in the middle of an entry');
+  }
+
+  /** Takes bytes for whatever comes next; returns how many. */
+  #take(bytes: Buffer, at: number): number {
+    const have = bytes.length - at;
+    if (this.#collect) return this.#collectBytes(bytes.subarray(at));
+    if (this.#skip > 0) {
+      const taken = Math.min(have, this.#skip);
+      this.#skip -= taken;
+      return taken;
+    }
+    const taken = Math.min(have, BLOCK_BYTES - this.#filled);
+    bytes.copy(this.#block, this.#filled, at, at + taken);
+    this.#filled += taken;
+    return taken;
+  }
+
+  #collectBytes(bytes: Buffer): number {
+    const collect = this.#collect as Collecting;
+    const part = bytes.subarray(0, collect.left);
+    collect.chunks.push(Buffer.from(part));
+    collect.left -= part.length;
+    if (collect.left === 0) {
+      this.#collect = undefined;
+      this.#extension(collect.type, Buffer.concat(collect.chunks));
+      this.#skip = padding(collect.size);
+    }
+    return part.length;
+  }
+
+  #header(): void {
+    const block = this.#block;
+    if (isZero(block)) {
+      return;
+    }
+    // Behind the end mark an archive may hold anything; concatenated archives go on with a header.
+    this.#verifyChecksum(block);
+    const type = String.fromCharCode(block[156] as number);
+    const size = this.#number(block, 124, 12, 'size');
+    if ('xgLK'.includes(type)) {
+      if (size > MAX_HEADER_BYTES)
+        throw new HyperError('limit', `read tar: an extended header has ${size} bytes, at most ${MAX_HEADER_BYTES} are read`);
+      if (size > 0) this.#collect = { type, size, chunks: [], left: size };
+      return;
+    }
+    this.#entry(block, type, size);
+  }
+
+  #entry(block: Buffer, typeFlag: string, headerSize: number): void {
+    const pax = new Map([...this.#globalPax, ...this.#pax]);
+    for (const key of pax.keys())
+      if (key.startsWith('GNU.sparse.')) throw new HyperError('unsupported', 'read tar: sparse files are not supported');
+    if (typeFlag === 'S') throw new HyperError('unsupported', 'read tar: sparse files are not supported');
+    const type = TYPES[typeFlag];
+    const sizeBytes = paxNumber(pax, 'size') ?? headerSize;
+    if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) throw this.#corrupt(`size ${sizeBytes}`);
+    const hasData = type === 'file' || type === undefined;
+    this.#skip = hasData ? sizeBytes + padding(sizeBytes) : 0;
+    if (++this.#entries > MAX_ENTRIES)
+      throw new HyperError('limit', `read tar: more than ${MAX_ENTRIES} entries`);
+    const name = pax.get('path') ?? this.#longName ?? headerName(block);
+    const linkName = pax.get('linkpath') ?? this.#longLink ?? text(block, 157, 100);
+    this.#pax = new Map();
+    this.#longName = undefined;
+    this.#longLink = undefined;
+    if (type === undefined) return; // of a kind that POSIX lets a reader pass over
+    if (name.includes('\0') || linkName.includes('\0')) throw this.#corrupt('a name with a NUL byte');
+    const oldDirectory = type === 'file' && name.endsWith('/');
+    this.#onEntry({
+      name,
+      linkName,
+      type: oldDirectory ? 'directory' : type,
+      mode: this.#number(block, 100, 8, 'mode') & 0o7777,
+      uid: paxNumber(pax, 'uid') ?? this.#number(block, 108, 8, 'uid'),
+      gid: paxNumber(pax, 'gid') ?? this.#number(block, 116, 8, 'gid'),
+      sizeBytes: hasData ? sizeBytes : 0,
+      mtime: Math.floor(paxNumber(pax, 'mtime') ?? this.#number(block, 136, 12, 'mtime')),
+      deviceMajor: this.#number(block, 329, 8, 'device'),
+      deviceMinor: this.#number(block, 337, 8, 'device'),
+      xattrs: xattrsOf(pax),
+      dataOffset: this.#position,
+    });
+  }
+
+  #extension(type: string, data: Buffer): void {
+    if (type === 'L') this.#longName = untilNul(data);
+    else if (type === 'K') this.#longLink = untilNul(data);
+    else if (type === 'x') this.#pax = this.#records(data);
+    else for (const [key, value] of this.#records(data)) this.#globalPax.set(key, value);
+  }
+
+  /** pax records: "LENGTH KEY=VALUE\n", LENGTH counting all of it. */
+  #records(data: Buffer): Map<string, string> {
+    const records = new Map<string, string>();
+    for (let at = 0; at < data.length; ) {
+      const space = data.indexOf(0x20, at);
+      const length = space < 0 ? Number.NaN : Number(data.toString('latin1', at, space));
+      const end = at + length;
+      const equals = data.indexOf(0x3d, space);
+      if (!Number.isInteger(length) || end > data.length || data[end - 1] !== 0x0a || equals < 0 || equals >= end)
+        throw this.#corrupt('a pax header that is damaged');
+      records.set(data.toString('latin1', space + 1, equals), data.toString('latin1', equals + 1, end - 1));
+      at = end;
+    }
+    return records;
+  }
+
+  #verifyChecksum(block: Buffer): void {
+    let unsigned = 0;
+    let signed = 0;
+    for (let i = 0; i < BLOCK_BYTES; i++) {
+      const byte = i >= 148 && i < 156 ? 0x20 : (block[i] as number);
+      unsigned += byte;
+      signed += byte > 127 ? byte - 256 : byte;
+    }
+    const stored = this.#number(block, 148, 8, 'checksum');
+    if (stored !== unsigned && stored !== signed) throw this.#corrupt('a header with a wrong checksum');
+  }
+
+  /** Octal digits, or GNU's base-256 for what does not fit. */
+  #number(block: Buffer, at: number, length: number, what: string): number {
+    const first = block[at] as number;
+    if (first & 0x80) {
+      let value = BigInt(first & 0x7f);
+      for (let i = 1; i < length; i++) value = (value << 8n) | BigInt(block[at + i] as number);
+      if (first & 0x40) value -= 1n << BigInt(length * 8 - 1);
+      return Number(value);
+    }
+    const digits = block.toString('latin1', at, at + length).replace(/\0.*$/s, '').trim();
+    if (digits === '') return 0;
+    if (!/^[0-7]+$/.test(digits)) throw this.#corrupt(`${what} "${digits.replace(/[^ -~]/g, '?')}"`);
+    return Number.parseInt(digits, 8);
+  }
+
+  #corrupt(what: string): HyperError {
+    return new HyperError('corrupt', `read tar: ${what}, before byte ${this.#position}`);
+  }
+}
+
+function xattrsOf(pax: ReadonlyMap<string, string>): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const [key, value] of pax)
+    if (key.startsWith('SCHILY.xattr.')) found.set(key.slice('SCHILY.xattr.'.length), value);
+  return found;
+}
+
+function paxNumber(pax: ReadonlyMap<string, string>, key: string): number | undefined {
+  const value = pax.get(key);
+  if (value === undefined) return undefined;
+  if (!/^-?\d+(\.\d*)?$/.test(value)) throw new HyperError('corrupt', `read tar: pax ${key} is no number`);
+  return Number(value);
+}
+
+function headerName(block: Buffer): string {
+  const name = text(block, 0, 100);
+  const isPosix = block.toString('latin1', 257, 263) === 'ustar\0';
+  const prefix = isPosix ? text(block, 345, 155) : '';
+  return prefix ? `${prefix}/${name}` : name;
+}
+
+function text(block: Buffer, at: number, length: number): string {
+  return untilNul(block.subarray(at, at + length));
+}
+
+function untilNul(bytes: Buffer): string {
+  const end = bytes.indexOf(0);
+  return bytes.toString('latin1', 0, end < 0 ? bytes.length : end);
+}
+
+function padding(size: number): number {
+  return (BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES;
+}
+
+function isZero(block: Buffer): boolean {
+  for (let i = 0; i < BLOCK_BYTES; i += 8) if (block.readBigUInt64LE(i) !== 0n) return false;
+  return true;
+}

@@ -1,0 +1,73 @@
+import type { Digest } from '../../ids.ts';
+import type { State } from '../../state/database.ts';
+
+export interface ImageRecord {
+  /** Digest of the configuration. */
+  readonly id: Digest;
+  readonly manifestDigest: Digest;
+  readonly sizeBytes: number;
+  /** ms since the epoch, as the image says. */
+  readonly createdAt: number;
+}
+
+/** Rows of images and their names (canonical). A row is written when all files of the image are there. */
+export interface ImageRecords {
+  /** Adds or keeps the image, and gives it the names, which other images lose. */
+  save(image: ImageRecord, names: readonly string[]): void;
+  all(): ImageRecord[];
+  byId(id: string): ImageRecord | undefined;
+  /** At most two, to tell a unique prefix. */
+  byIdPrefix(hex: string): ImageRecord[];
+  byName(name: string): ImageRecord | undefined;
+  namesOf(id: Digest): string[];
+  removeName(name: string): void;
+  remove(id: Digest): void;
+}
+
+export function createImageRecords(state: State): ImageRecords {
+  const { db } = state;
+  const insert = db.prepare(
+    'INSERT INTO images (id, manifest_digest, size_bytes, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
+  );
+  const name = db.prepare(
+    'INSERT INTO image_names (name, image_id) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image_id = excluded.image_id',
+  );
+  const all = db.prepare('SELECT * FROM images ORDER BY created_at DESC, id');
+  const byId = db.prepare('SELECT * FROM images WHERE id = ?');
+  const byPrefix = db.prepare("SELECT * FROM images WHERE id >= ? AND id < ? || 'g' LIMIT 2");
+  const byName = db.prepare(
+    'SELECT images.* FROM images JOIN image_names ON image_names.image_id = images.id WHERE name = ?',
+  );
+  const names = db.prepare('SELECT name FROM image_names WHERE image_id = ? ORDER BY name');
+  const removeName = db.prepare('DELETE FROM image_names WHERE name = ?');
+  const remove = db.prepare('DELETE FROM images WHERE id = ?');
+  const one = (row: Record<string, unknown> | undefined): ImageRecord | undefined => row && recordOf(row);
+  return {
+    save(image, imageNames) {
+      state.transact(() => {
+        insert.run(image.id, image.manifestDigest, image.sizeBytes, image.createdAt);
+        for (const text of imageNames) name.run(text, image.id);
+      });
+    },
+    all: () => all.all().map(recordOf),
+    byId: (id) => one(byId.get(id)),
+    byIdPrefix: (hex) => byPrefix.all(`sha256:${hex}`, `sha256:${hex}`).map(recordOf),
+    byName: (text) => one(byName.get(text)),
+    namesOf: (id) => names.all(id).map((row) => row.name as string),
+    removeName(text) {
+      removeName.run(text);
+    },
+    remove(id) {
+      remove.run(id);
+    },
+  };
+}
+
+function recordOf(row: Record<string, unknown>): ImageRecord {
+  return {
+    id: row.id as Digest,
+    manifestDigest: row.manifest_digest as Digest,
+    sizeBytes: row.size_bytes as number,
+    createdAt: row.created_at as number,
+  };
+}

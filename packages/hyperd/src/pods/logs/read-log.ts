@@ -1,0 +1,49 @@
+import type { LogOptions } from '../pod-service.ts';
+import type { LogEntry } from './entry.ts';
+import { LogCursor } from './log-cursor.ts';
+
+/** Tells a reader that follows whether more can come, and when there is more. */
+export interface LogActivity {
+  /** Resolves when something is written, the log is closed, or the signal aborts, after this call. */
+  changed(signal: AbortSignal): Promise<void>;
+  /** False once nothing more will come. */
+  isOpen(): boolean;
+}
+
+/**
+ * The entries that `options` select, oldest first; with `follow`, goes on until the container has ended. Holds no more than the `tail` last entries in memory.
+ */
+export async function* readLog(
+  path: string,
+  maxFiles: number,
+  options: LogOptions,
+  activity: LogActivity,
+): AsyncGenerator<LogEntry> {
+  await using cursor = new LogCursor(path, maxFiles);
+  if (options.tail !== undefined) yield* await lastEntries(cursor, options, options.tail);
+  for (;;) {
+    // Asked before reading: what is written until then is seen, and what comes later wakes us.
+    const wasOpen = activity.isOpen();
+    const changed = activity.changed(options.signal);
+    for (let entry = await cursor.next(); entry; entry = await cursor.next()) {
+      if (options.signal.aborted) return;
+      if (wanted(entry, options)) yield entry;
+    }
+    if (!options.follow || !wasOpen || options.signal.aborted) return;
+    await changed;
+  }
+}
+
+async function lastEntries(cursor: LogCursor, options: LogOptions, count: number): Promise<LogEntry[]> {
+  const last: LogEntry[] = [];
+  for (let entry = await cursor.next(); entry; entry = await cursor.next()) {
+    if (!wanted(entry, options)) continue;
+    last.push(entry);
+    if (last.length > count) last.shift();
+  }
+  return last;
+}
+
+function wanted({ stream, time }: LogEntry, { since, ...options }: LogOptions): boolean {
+  return options[stream] && (since === undefined || Date.parse(time) >= since.getTime());
+}
