@@ -17,6 +17,13 @@ export interface PodSpec {
   readonly files: readonly FileSpec[];
   readonly volumes: readonly VolumeSpec[];
   readonly portMappings: readonly PortMapping[];
+  readonly interfaces: readonly InterfaceSpec[];
+  readonly services: readonly ServiceSpec[];
+  /** CIDRs; rules apply inside the machine when both are given. */
+  readonly portMappingWhiteLists: {
+    readonly internalNetworks: readonly string[];
+    readonly externalNetworks: readonly string[];
+  };
 }
 
 export type RestartPolicy = 'never' | 'onFailure' | 'always';
@@ -37,6 +44,7 @@ export interface ContainerSpec {
   };
   readonly labels: Readonly<Record<string, string>>;
   readonly stopSignal: string;
+  /** -1: no limit. */
   readonly ulimits: readonly { readonly name: string; readonly hard: number; readonly soft: number }[];
   readonly readOnly: boolean;
   readonly sysctl: Readonly<Record<string, string>>;
@@ -49,6 +57,26 @@ export interface PortMapping {
   readonly containerPort: string;
   readonly hostPort: string;
   readonly protocol: string;
+}
+
+/** A network interface that the client describes; empty and 0: as the daemon chooses. */
+export interface InterfaceSpec {
+  readonly bridge: string;
+  /** With prefix length; several separated by commas. */
+  readonly ip: string;
+  readonly ifname: string;
+  readonly mac: string;
+  readonly mtu: number;
+  readonly gateway: string;
+}
+
+/** A balanced address inside the pod. */
+export interface ServiceSpec {
+  readonly serviceIP: string;
+  readonly servicePort: number;
+  /** `tcp` or `udp` */
+  readonly protocol: string;
+  readonly hosts: readonly { readonly hostIP: string; readonly hostPort: number }[];
 }
 
 export interface VolumeSpec {

@@ -1,0 +1,279 @@
+import type { Readable } from 'node:stream';
+import { demultiplex, type OutputChunk, undivided } from './demultiplex.ts';
+import { imageTag, splitFields } from './lists.ts';
+import { type ProgressMessage, readProgress } from './progress.ts';
+import type { Session } from './session.ts';
+import { Transport } from './transport.ts';
+import type {
+  ContainerInfo,
+  ContainerSpec,
+  ContainerSummary,
+  DaemonInfo,
+  ImageTag,
+  MachineSummary,
+  PodInfo,
+  PodSpec,
+  PodSummary,
+  RegistryAuth,
+} from './types.ts';
+
+export interface LogOptions {
+  /** Whether the container has a terminal, as its info says: its log is not divided then. */
+  readonly tty: boolean;
+  readonly stdout?: boolean;
+  readonly stderr?: boolean;
+  readonly follow?: boolean;
+  readonly timestamps?: boolean;
+  /** Unix time: seconds, with a fraction. */
+  readonly since?: string;
+  readonly tail?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A process in a container or machine, whose exit code can be asked for. */
+export interface MachineSession extends Session {
+  readonly exec: string;
+}
+
+/**
+ * A client of one daemon: `unix:///PATH` or `tcp://ADDRESS:PORT`. Every call rejects with ApiError (the daemon's status and text) or
+ * ConnectionError. Dispose of it when done.
+ */
+export function createClient(hostUrl: string): Client {
+  return new Client(new Transport(hostUrl));
+}
+
+export class Client implements Disposable {
+  readonly #http: Transport;
+
+  constructor(transport: Transport) {
+    this.#http = transport;
+  }
+
+  async ping(): Promise<void> {
+    await this.#http.done('GET', '/_ping');
+  }
+
+  info(): Promise<DaemonInfo> {
+    return this.#http.json('GET', '/info');
+  }
+
+  async version(): Promise<string> {
+    return (await this.#http.json<{ Version: string }>('GET', '/version')).Version;
+  }
+
+  async pods(filter: { readonly pod?: string; readonly machine?: string } = {}): Promise<PodSummary[]> {
+    const { podData } = await this.#list<{ podData: string[] }>('pod', filter);
+    return podData.map((text) => {
+      const [id = '', name = '', machine = '', status = ''] = splitFields(text, 4);
+      return { id, name, machine, status };
+    });
+  }
+
+  async containers(
+    filter: { readonly pod?: string; readonly machine?: string } = {},
+  ): Promise<ContainerSummary[]> {
+    const { cData } = await this.#list<{ cData: string[] }>('container', filter);
+    return cData.map((text) => {
+      const [id = '', name = '', pod = '', status = ''] = splitFields(text, 4);
+      return { id, name, pod, status };
+    });
+  }
+
+  async machines(
+    filter: { readonly pod?: string; readonly machine?: string } = {},
+  ): Promise<MachineSummary[]> {
+    const { vmData } = await this.#list<{ vmData: string[] }>('vm', filter);
+    return vmData.map((text) => {
+      const [id = '', pod = '', status = ''] = splitFields(text, 3);
+      return { id, pod, status };
+    });
+  }
+
+  /** Resolves with the pod's id. A missing image is an ApiError of status 404. */
+  async createPod(spec: PodSpec | object): Promise<string> {
+    return (await this.#http.json<{ ID: string }>('POST', '/pod/create', { body: spec })).ID;
+  }
+
+  podInfo(pod: string): Promise<PodInfo> {
+    return this.#http.json('GET', '/pod/info', { query: { podName: pod } });
+  }
+
+  startPod(pod: string): Promise<void> {
+    return this.#http.done('POST', '/pod/start', { query: { podId: pod } });
+  }
+
+  stopPod(pod: string): Promise<void> {
+    return this.#http.done('POST', '/pod/stop', { query: { podId: pod, stopVm: 'yes' } });
+  }
+
+  killPod(pod: string, signal: string | number, container?: string): Promise<void> {
+    return this.#http.done('POST', '/pod/kill', { query: { podName: pod, signal, container } });
+  }
+
+  pausePod(pod: string): Promise<void> {
+    return this.#http.done('POST', '/pod/pause', { query: { podId: pod } });
+  }
+
+  unpausePod(pod: string): Promise<void> {
+    return this.#http.done('POST', '/pod/unpause', { query: { podId: pod } });
+  }
+
+  removePod(pod: string): Promise<void> {
+    return this.#http.done('DELETE', '/pod', { query: { podId: pod } });
+  }
+
+  setLabels(pod: string, labels: Readonly<Record<string, string>>, override = false): Promise<void> {
+    const query = { podId: pod, labels: JSON.stringify(labels), override: override ? 'yes' : undefined };
+    return this.#http.done('POST', '/pod/labels', { query });
+  }
+
+  /** Resolves with the container's id. */
+  async createContainer(pod: string, spec: ContainerSpec | object): Promise<string> {
+    const options = { query: { podId: pod }, body: spec };
+    return (await this.#http.json<{ ID: string }>('POST', '/container/create', options)).ID;
+  }
+
+  containerInfo(container: string): Promise<ContainerInfo> {
+    return this.#http.json('GET', '/container/info', { query: { container } });
+  }
+
+  startContainer(container: string): Promise<void> {
+    return this.#http.done('POST', '/container/start', { query: { container } });
+  }
+
+  stopContainer(container: string): Promise<void> {
+    return this.#http.done('POST', '/container/stop', { query: { container } });
+  }
+
+  killContainer(container: string, signal: string | number): Promise<void> {
+    return this.#http.done('POST', '/container/kill', { query: { container, signal } });
+  }
+
+  removeContainer(container: string): Promise<void> {
+    return this.#http.done('POST', '/container/remove', { query: { container } });
+  }
+
+  renameContainer(container: string, name: string): Promise<void> {
+    return this.#http.done('POST', '/container/rename', { query: { oldName: container, newName: name } });
+  }
+
+  /** Waits for the container to end; resolves with its exit code. */
+  wait(container: string, signal?: AbortSignal): Promise<number> {
+    return this.#http.json('GET', '/exitcode', { query: { container }, signal });
+  }
+
+  waitExec(container: string, exec: string, signal?: AbortSignal): Promise<number> {
+    return this.#http.json('GET', '/exitcode', { query: { container, exec }, signal });
+  }
+
+  /** The exit code of a command that `execInMachine` ran. */
+  waitMachineExec(pod: string, exec: string, signal?: AbortSignal): Promise<number> {
+    return this.#http.json('GET', '/exitcode', { query: { pod, exec }, signal });
+  }
+
+  async *logs(container: string, options: LogOptions): AsyncGenerator<OutputChunk> {
+    const { tty, stdout = true, stderr = true, follow = false, timestamps = false, since, tail } = options;
+    const query = { container, stdout, stderr, follow, timestamps, since, tail };
+    const response = await this.#http.send('GET', '/container/logs', { query, signal: options.signal });
+    yield* tty ? undivided(response) : demultiplex(response);
+  }
+
+  /** `tty`: whether the container has a terminal, as its info says. */
+  attach(
+    container: string,
+    options: { readonly tty: boolean; readonly signal?: AbortSignal },
+  ): Promise<Session> {
+    const { tty, signal } = options;
+    return this.#http.hijack('/attach', { query: { container }, framed: !tty, signal });
+  }
+
+  /** Resolves with the exec's id, for `startExec`. */
+  createExec(
+    container: string,
+    command: readonly string[],
+    options: { readonly tty?: boolean } = {},
+  ): Promise<string> {
+    const query = { container, command: JSON.stringify(command), tty: options.tty ? 'true' : undefined };
+    return this.#http.json('POST', '/exec/create', { query });
+  }
+
+  startExec(
+    container: string,
+    exec: string,
+    options: { readonly tty: boolean; readonly signal?: AbortSignal },
+  ): Promise<Session> {
+    const { tty, signal } = options;
+    return this.#http.hijack('/exec/start', { query: { container, exec }, framed: !tty, signal });
+  }
+
+  /** Runs a command in the guest, outside of all containers. Its output is not divided. */
+  async execInMachine(
+    pod: string,
+    command: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<MachineSession> {
+    const query = { pod, command: JSON.stringify(command) };
+    const session = await this.#http.hijack('/execvm', { query, framed: false, signal });
+    return { ...session, exec: String(session.headers['hyper-exec-id'] ?? '') };
+  }
+
+  resizeTty(
+    container: string,
+    size: { readonly rows: number; readonly columns: number },
+    exec?: string,
+  ): Promise<void> {
+    return this.#http.done('POST', '/tty/resize', {
+      query: { container, exec, h: size.rows, w: size.columns },
+    });
+  }
+
+  async images(options: { readonly all?: boolean; readonly filter?: string } = {}): Promise<ImageTag[]> {
+    const query = { all: options.all ? 'yes' : undefined, filter: options.filter };
+    const { imagesList } = await this.#http.json<{ imagesList: string[] }>('GET', '/images/get', { query });
+    return imagesList.map(imageTag);
+  }
+
+  /** Pulls an image, telling its progress. Throws ApiError, also in the course of it. */
+  async *pull(
+    image: string,
+    options: { readonly auth?: RegistryAuth | undefined; readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<ProgressMessage> {
+    const { auth, signal } = options;
+    const headers: Record<string, string> = auth
+      ? { 'X-Registry-Auth': Buffer.from(JSON.stringify(auth)).toString('base64url') }
+      : {};
+    const query = { imageName: image };
+    yield* readProgress(await this.#http.send('POST', '/image/create', { query, headers, signal }));
+  }
+
+  /** Loads a `docker save` archive or an OCI layout. */
+  async *load(archive: Readable, signal?: AbortSignal): AsyncGenerator<ProgressMessage> {
+    const headers = { 'Content-Type': 'application/x-tar' };
+    yield* readProgress(await this.#http.send('POST', '/image/load', { headers, body: archive, signal }));
+  }
+
+  /** Resolves with the steps of the removal: names taken away, images deleted. */
+  async removeImage(
+    image: string,
+    options: { readonly force?: boolean; readonly noPrune?: boolean } = {},
+  ): Promise<{ readonly untaged?: string; readonly deleted?: string }[]> {
+    const query = {
+      ...{ imageId: image, force: options.force ? 'yes' : 'no', noprune: options.noPrune ? 'yes' : 'no' },
+    };
+    const answer = await this.#http.json<{ imagesList: { untaged?: string; deleted?: string }[] }>(
+      'DELETE',
+      '/image',
+      { query },
+    );
+    return answer.imagesList;
+  }
+
+  [Symbol.dispose](): void {
+    this.#http.close();
+  }
+
+  #list<T>(item: string, filter: { readonly pod?: string; readonly machine?: string }): Promise<T> {
+    return this.#http.json('GET', '/list', { query: { item, pod: filter.pod, vm: filter.machine } });
+  }
+}

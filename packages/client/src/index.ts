@@ -1,0 +1,6 @@
+export { ApiError, ConnectionError } from './api-error.ts';
+export { Client, createClient, type LogOptions, type MachineSession } from './client.ts';
+export { demultiplex, type OutputChunk } from './demultiplex.ts';
+export { type ProgressMessage, readProgress } from './progress.ts';
+export type { Session } from './session.ts';
+export type * from './types.ts';

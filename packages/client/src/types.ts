@@ -1,0 +1,167 @@
+/** What the daemon is told of a container; see the specification of pods. */
+export interface ContainerSpec {
+  readonly name?: string;
+  readonly image: string;
+  readonly command?: readonly string[];
+  readonly entrypoint?: readonly string[];
+  readonly workdir?: string;
+  readonly envs?: readonly { readonly env: string; readonly value: string }[];
+  readonly tty?: boolean;
+  readonly readOnly?: boolean;
+  readonly restartPolicy?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly user?: {
+    readonly name: string;
+    readonly group?: string;
+    readonly additionalGroups?: readonly string[];
+  };
+  readonly stopSignal?: string;
+  readonly sysctl?: Readonly<Record<string, string>>;
+  readonly ulimits?: readonly { readonly name: string; readonly hard: number; readonly soft: number }[];
+  readonly volumes?: readonly {
+    readonly path: string;
+    readonly volume: string;
+    readonly readOnly?: boolean;
+    readonly detail?: VolumeSpec;
+  }[];
+}
+
+export interface VolumeSpec {
+  readonly name: string;
+  readonly source?: string;
+  readonly format?: string;
+}
+
+/** What the daemon is told of a pod. Everything is optional. */
+export interface PodSpec {
+  readonly id?: string;
+  readonly hostname?: string;
+  readonly tty?: boolean;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly resource?: { readonly vcpu?: number; readonly memory?: number };
+  readonly restartPolicy?: string;
+  readonly log?: { readonly type?: string; readonly config?: Readonly<Record<string, string>> };
+  readonly dns?: readonly string[];
+  readonly containers?: readonly ContainerSpec[];
+  readonly volumes?: readonly VolumeSpec[];
+  readonly portmappings?: readonly {
+    readonly hostPort: string;
+    readonly containerPort: string;
+    readonly protocol?: string;
+  }[];
+}
+
+export interface Container {
+  /** With a slash in front. */
+  readonly name: string;
+  readonly containerID: string;
+  readonly image: string;
+  readonly imageID: string;
+  readonly commands?: readonly string[];
+  readonly args?: readonly string[];
+  readonly workingDir?: string;
+  readonly tty?: boolean;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly env?: readonly { readonly env: string; readonly value: string }[];
+}
+
+export interface ContainerStatus {
+  readonly name: string;
+  readonly containerID: string;
+  readonly phase: 'pending' | 'running' | 'succeeded' | 'failed';
+  readonly running: { readonly startedAt?: string };
+  readonly terminated: {
+    /** Absent: 0. */
+    readonly exitCode?: number;
+    readonly reason?: string;
+    readonly message?: string;
+    readonly startedAt?: string;
+    readonly finishedAt?: string;
+  };
+}
+
+export interface ContainerInfo {
+  readonly container: Container;
+  /** Seconds since the epoch. */
+  readonly createdAt: number;
+  readonly podID: string;
+  readonly status: ContainerStatus;
+}
+
+export interface PodInfo {
+  readonly podID: string;
+  readonly podName: string;
+  readonly vm?: string;
+  readonly createdAt: number;
+  readonly spec: {
+    readonly containers?: readonly Container[];
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly vcpu?: number;
+    readonly memory?: number;
+  };
+  readonly status: {
+    readonly phase: 'Pending' | 'Running' | 'Paused' | 'Succeeded' | 'Failed';
+    readonly message?: string;
+    readonly podIP?: readonly string[];
+    readonly startTime?: string;
+    readonly finishTime?: string;
+    readonly containerStatus?: readonly ContainerStatus[];
+  };
+}
+
+export interface PodSummary {
+  readonly id: string;
+  readonly name: string;
+  /** Empty without one. */
+  readonly machine: string;
+  readonly status: string;
+}
+
+export interface ContainerSummary {
+  readonly id: string;
+  readonly name: string;
+  readonly pod: string;
+  readonly status: string;
+}
+
+export interface MachineSummary {
+  readonly id: string;
+  /** Empty without one. */
+  readonly pod: string;
+  readonly status: string;
+}
+
+/** One tag of an image. */
+export interface ImageTag {
+  readonly repository: string;
+  readonly tag: string;
+  /** 64 hex digits. */
+  readonly id: string;
+  readonly createdAt: Date;
+  readonly sizeBytes: number;
+}
+
+export interface DaemonInfo {
+  readonly ID: string;
+  readonly Containers: number;
+  readonly Images: number;
+  readonly Pods: number;
+  readonly Driver: string;
+  readonly DriverStatus: readonly (readonly [string, string])[];
+  readonly DockerRootDir: string;
+  readonly IndexServerAddress: string;
+  readonly ExecutionDriver: string;
+  /** KiB */
+  readonly MemTotal: number;
+  readonly 'Operating System': string;
+  readonly Name?: string;
+}
+
+/** Credentials of a registry, as `docker login` keeps them. */
+export interface RegistryAuth {
+  readonly username?: string;
+  readonly password?: string;
+  readonly identitytoken?: string;
+  readonly registrytoken?: string;
+  readonly serveraddress?: string;
+}

@@ -1,0 +1,78 @@
+import type { Command } from './command.ts';
+
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  load(): Promise<{ readonly command: Command }>;
+}
+
+/**
+ * All commands, in the order of the help. A command's module is loaded only when it is called, so that it costs nothing to the others;
+ * a test holds the summaries to the modules' own.
+ */
+export const COMMANDS: readonly CommandEntry[] = [
+  entry(
+    'run',
+    'Create a pod of one container, start it, and join it until it ends',
+    () => import('./commands/run.ts'),
+  ),
+  entry(
+    'create',
+    'Create a pod, or with -c a container in a pod, without starting it',
+    () => import('./commands/create.ts'),
+  ),
+  entry('start', 'Start pods, or with -c containers', () => import('./commands/start.ts')),
+  entry(
+    'stop',
+    'Stop pods, or with -c containers: stop signal, and SIGKILL after 5 s',
+    () => import('./commands/stop.ts'),
+  ),
+  entry('rm', 'Remove pods, or with -c containers; running ones are ended', () => import('./commands/rm.ts')),
+  entry('list', 'List pods (the default), containers or machines', () => import('./commands/list.ts')),
+  entry(
+    'attach',
+    'Join a container, or the first one of a pod, until it ends',
+    () => import('./commands/attach.ts'),
+  ),
+  entry(
+    'exec',
+    'Run a further command in a container, or in the first one of a pod',
+    () => import('./commands/exec.ts'),
+  ),
+  entry(
+    'logs',
+    'Print what a container, or the first one of a pod, has written',
+    () => import('./commands/logs.ts'),
+  ),
+  entry(
+    'wait',
+    'Wait until containers, or the first ones of pods, have ended; print their exit codes',
+    () => import('./commands/wait.ts'),
+  ),
+  entry('kill', 'Signal containers, or with -p pods', () => import('./commands/kill.ts')),
+  entry('pause', "Stop a pod's clocks", () => import('./commands/pause.ts')),
+  entry('unpause', 'Let a paused pod go on', () => import('./commands/unpause.ts')),
+  entry(
+    'inspect',
+    'Print all about pods and containers as a JSON array',
+    () => import('./commands/inspect.ts'),
+  ),
+  entry('images', 'List images', () => import('./commands/images.ts')),
+  entry('pull', 'Pull an image from its registry', () => import('./commands/pull.ts')),
+  entry(
+    'load',
+    'Take in images from a "docker save" archive or an OCI layout (tar, plain or compressed)',
+    () => import('./commands/load.ts'),
+  ),
+  entry('rmi', 'Remove images, or names of them', () => import('./commands/rmi.ts')),
+  entry('info', 'Describe the daemon and its host', () => import('./commands/info.ts')),
+  entry(
+    'version',
+    'Print the version of hyperctl; "hyperctl info" has the one of hyperd',
+    () => import('./commands/version.ts'),
+  ),
+];
+
+function entry(name: string, summary: string, load: CommandEntry['load']): CommandEntry {
+  return { name, summary, load };
+}

@@ -1,0 +1,43 @@
+import type { Command } from '../command.ts';
+import { imagesOf, pullingImages } from '../create-pod.ts';
+import { podFromFile } from '../pod-file.ts';
+import { containerOf, POD_OPTIONS, podOf } from '../pod-options.ts';
+import { UsageError } from '../usage-error.ts';
+
+export const command: Command = {
+  name: 'create',
+  operands: '[POD] IMAGE [COMMAND...]  (no IMAGE with -p or -y)',
+  summary: 'Create a pod, or with -c a container in a pod, without starting it',
+  options: [
+    ...POD_OPTIONS,
+    { name: 'container', short: 'c', help: 'create a container; the first operand is the id of its pod' },
+  ],
+  stopAtOperand: true,
+  operandCount: [0, Number.POSITIVE_INFINITY],
+  async run({ client, options, operands, terminal }) {
+    const fromFile = await podFromFile(options, terminal.stdin);
+    const rest = [...operands];
+    const pod = options.flag('container') ? rest.shift() : undefined;
+    if (options.flag('container') && pod === undefined)
+      throw new UsageError('create -c needs the id of a POD');
+    const [image, ...words] = rest;
+    if (!fromFile && image === undefined)
+      throw new UsageError('create needs an IMAGE, or a pod file with -p');
+    if (pod !== undefined) {
+      const spec = fromFile ?? containerOf(options, image ?? '', words, options.text('name'));
+      const images = fromFile ? imagesOf({ containers: [fromFile] }) : [image ?? ''];
+      const id = await pullingImages(
+        client,
+        images,
+        () => client.createContainer(pod, spec),
+        terminal.stderr,
+      );
+      terminal.stdout.write(`Container ID is ${id}\n`);
+      return 0;
+    }
+    const spec = fromFile ?? podOf(options, image ?? '', words);
+    const id = await pullingImages(client, imagesOf(spec), () => client.createPod(spec), terminal.stderr);
+    terminal.stdout.write(`Pod ID is ${id}\n`);
+    return 0;
+  },
+};

@@ -1,0 +1,45 @@
+import type { Command, CommandContext } from '../command.ts';
+import { findContainer } from '../find-container.ts';
+import { joinSession } from '../session-io.ts';
+import { followWindowSize } from '../window-size.ts';
+
+export const command: Command = {
+  name: 'exec',
+  operands: 'CONTAINER|POD COMMAND...',
+  summary: 'Run a further command in a container, or in the first one of a pod',
+  details: "The exit code is the command's own.",
+  options: [
+    { name: 'tty', short: 't', help: 'give the command a terminal' },
+    { name: 'interactive', short: 'i', help: 'accepted; input is always passed on' },
+    { name: 'detach', short: 'd', help: 'accepted without effect, as in the original' },
+    { name: 'vm', short: 'm', help: "run it in the pod's machine, outside of all containers" },
+  ],
+  stopAtOperand: true,
+  operandCount: [2, Number.POSITIVE_INFINITY],
+  run: (context) => (context.options.flag('vm') ? execInMachine(context) : execInContainer(context)),
+};
+
+async function execInContainer({ client, options, operands, terminal }: CommandContext): Promise<number> {
+  const [reference = '', ...words] = operands;
+  const tty = options.flag('tty');
+  const { container } = await findContainer(client, reference);
+  const id = container.containerID;
+  const exec = await client.createExec(id, words, { tty });
+  const session = await client.startExec(id, exec, { tty });
+  const stop = tty
+    ? followWindowSize(terminal.stdout, (size) => client.resizeTty(id, size, exec))
+    : () => undefined;
+  try {
+    await joinSession(session, terminal, { tty });
+  } finally {
+    stop();
+  }
+  return client.waitExec(id, exec);
+}
+
+async function execInMachine({ client, operands, terminal }: CommandContext): Promise<number> {
+  const [pod = '', ...words] = operands;
+  const session = await client.execInMachine(pod, words);
+  await joinSession(session, terminal, { tty: false });
+  return client.waitMachineExec(pod, session.exec);
+}

@@ -1,0 +1,118 @@
+import { ApiError, type Client } from '@hyperd/client';
+import type { Command, CommandContext, Terminal } from '../command.ts';
+import { imagesOf, pullingImages } from '../create-pod.ts';
+import { podFromFile } from '../pod-file.ts';
+import { POD_OPTIONS, podOf } from '../pod-options.ts';
+import { joinSession } from '../session-io.ts';
+import { InterruptedError, SignalForwarder } from '../signals.ts';
+import { UsageError } from '../usage-error.ts';
+import { followWindowSize } from '../window-size.ts';
+import { BrokenPipeError } from '../write.ts';
+
+/** 128 and SIGPIPE, as a shell reports it. */
+const BROKEN_PIPE_EXIT_CODE = 141;
+
+export const command: Command = {
+  name: 'run',
+  operands: 'IMAGE [COMMAND...]  (none with -p or -y)',
+  summary: 'Create a pod of one container, start it, and join it until it ends',
+  details: `Missing images are pulled; progress goes to stderr. The exit code is the container's own. SIGINT, SIGTERM, SIGHUP and SIGQUIT go
+to the container; a second one within a second gives up waiting. On a terminal with -t all keys go to the container, and
+Ctrl-P Ctrl-Q leave it running. --rm needs hyperctl to stay, so it does not go together with -d.`,
+  options: [
+    ...POD_OPTIONS,
+    { name: 'detach', short: 'd', help: 'leave the pod running and print its id' },
+    { name: 'attach', short: 'a', help: 'with -p or -y: join the first container' },
+    { name: 'rm', help: 'remove the pod when it has ended, or when interrupted' },
+  ],
+  stopAtOperand: true,
+  operandCount: [0, Number.POSITIVE_INFINITY],
+  run,
+};
+
+async function run({ client, options, operands, terminal }: CommandContext): Promise<number> {
+  const fromFile = await podFromFile(options, terminal.stdin);
+  const [image, ...words] = operands;
+  if (fromFile && image !== undefined)
+    throw new UsageError(`"${image}" comes after a pod file, want nothing there`);
+  if (!fromFile && image === undefined) throw new UsageError('run needs an IMAGE, or a pod file with -p');
+  const detached = options.flag('detach') || (fromFile !== undefined && !options.flag('attach'));
+  if (detached && options.flag('rm')) {
+    throw new UsageError(
+      '--rm removes the pod when this command sees it end; it needs the command to stay attached',
+    );
+  }
+  const spec = fromFile ?? podOf(options, image ?? '', words);
+  using signals = new SignalForwarder();
+  const startedAt = performance.now();
+  try {
+    const create = (): Promise<string> => client.createPod(spec);
+    const created = pullingImages(client, imagesOf(spec), create, terminal.stderr, signals.signal);
+    const pod = await signals.orInterrupted(created);
+    if (!detached) return await runAttached(client, pod, terminal, signals, options.flag('rm'));
+    await signals.orInterrupted(client.startPod(pod));
+    terminal.stdout.write(`POD id is ${pod}\n`);
+    terminal.stdout.write(`Time to run a POD is ${Math.round(performance.now() - startedAt)} ms\n`);
+    return 0;
+  } catch (error) {
+    if (error instanceof InterruptedError) return error.exitCode;
+    throw error;
+  }
+}
+
+async function runAttached(
+  client: Client,
+  pod: string,
+  terminal: Terminal,
+  signals: SignalForwarder,
+  remove: boolean,
+): Promise<number> {
+  try {
+    return await signals.orInterrupted(joinFirst(client, pod, terminal, signals));
+  } catch (error) {
+    if (error instanceof BrokenPipeError) return BROKEN_PIPE_EXIT_CODE;
+    throw error;
+  } finally {
+    if (remove) await client.removePod(pod);
+  }
+}
+
+/** Attaches to the pod's first container, starts the pod, and goes along until it has ended or was detached. */
+async function joinFirst(
+  client: Client,
+  pod: string,
+  terminal: Terminal,
+  signals: SignalForwarder,
+): Promise<number> {
+  const { spec } = await client.podInfo(pod);
+  const container = spec.containers?.[0];
+  if (!container) throw new Error(`attach to pod "${pod}": it has no container`);
+  const { containerID: id, tty = false } = container;
+  const session = await client.attach(id, { tty });
+  const joined = joinSession(session, terminal, { tty });
+  joined.catch(() => undefined); // looked at below, when the pod has been started
+  try {
+    await client.startPod(pod);
+  } catch (error) {
+    session.close();
+    return await startFailed(client, id, error, terminal);
+  }
+  signals.to((signal) => client.killContainer(id, signal));
+  const stopFollowing = tty
+    ? followWindowSize(terminal.stdout, (size) => client.resizeTty(id, size))
+    : () => undefined;
+  try {
+    return (await joined) === 'detached' ? 0 : await client.wait(id, signals.signal);
+  } finally {
+    stopFollowing();
+  }
+}
+
+/** A command that cannot be run is told like a process that ended so. Throws `error` for everything else. */
+async function startFailed(client: Client, id: string, error: unknown, terminal: Terminal): Promise<number> {
+  if (!(error instanceof ApiError)) throw error;
+  const { status } = await client.containerInfo(id);
+  if (status.phase !== 'failed') throw error;
+  terminal.stderr.write(`hyperctl ERROR: ${error.message}\n`);
+  return status.terminated.exitCode ?? 1;
+}

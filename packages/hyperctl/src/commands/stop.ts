@@ -1,0 +1,19 @@
+import type { Command } from '../command.ts';
+import { forEach } from '../for-each.ts';
+
+export const command: Command = {
+  name: 'stop',
+  operands: 'POD|CONTAINER...',
+  summary: 'Stop pods, or with -c containers: stop signal, and SIGKILL after 5 s',
+  options: [{ name: 'container', short: 'c', help: 'the ids are those of containers' }],
+  operandCount: [1, Number.POSITIVE_INFINITY],
+  run: ({ client, options, operands, terminal }) =>
+    forEach(operands, terminal, async (id) => {
+      if (options.flag('container')) {
+        await client.stopContainer(id);
+        return undefined;
+      }
+      await client.stopPod(id);
+      return `Successfully shutdown the POD: ${id}!`;
+    }),
+};

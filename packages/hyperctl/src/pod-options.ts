@@ -1,0 +1,160 @@
+import { randomInt } from 'node:crypto';
+import { basename, resolve } from 'node:path';
+import type { ContainerSpec, PodSpec } from '@hyperd/client';
+import type { OptionSpec, Options } from './options.ts';
+import { UsageError } from './usage-error.ts';
+
+/** The options that describe a pod; `run` and `create` have them. */
+export const POD_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'podfile',
+    short: 'p',
+    value: 'FILE',
+    help: 'take the pod from a JSON file (- is stdin) instead of options',
+  },
+  { name: 'yaml', short: 'y', value: 'FILE', help: 'take the pod from a YAML file (- is stdin)' },
+  { name: 'name', value: 'NAME', help: 'name of the pod and its container (default: made from the image)' },
+  { name: 'hostname', value: 'NAME', help: 'host name (default: the name of the pod)' },
+  { name: 'workdir', value: 'DIR', help: 'working directory (default: as the image says)' },
+  { name: 'tty', short: 't', help: 'give the container a terminal' },
+  { name: 'interactive', short: 'i', help: 'accepted; input is always passed on' },
+  { name: 'user', short: 'u', value: 'USER[:GROUP]', help: 'user to run as (default: as the image says)' },
+  {
+    name: 'env',
+    short: 'e',
+    value: 'KEY[=VALUE]',
+    repeats: true,
+    help: 'environment variable; without value: as it is here',
+  },
+  { name: 'entrypoint', value: 'WORD', help: "replace the image's entrypoint" },
+  { name: 'read-only', help: 'make the root file system read-only' },
+  { name: 'cpu', value: 'N', help: 'virtual processors (default 1)' },
+  { name: 'memory', value: 'MIB', help: 'memory in MiB, or with a unit: 512m, 2g (default 128)' },
+  { name: 'restart', value: 'POLICY', help: 'never, onFailure or always (default never)' },
+  { name: 'label', value: 'KEY=VALUE', repeats: true, help: 'label of the pod' },
+  { name: 'log-driver', value: 'NAME', help: 'json-file or none (default: as the daemon is set up)' },
+  {
+    name: 'log-opt',
+    value: 'KEY=VALUE',
+    repeats: true,
+    help: 'option of the log driver, such as max-size=10m',
+  },
+  {
+    name: 'publish',
+    value: '[tcp:|udp:]HOST:CONTAINER',
+    repeats: true,
+    help: 'map a port of the host to one of the pod',
+  },
+  {
+    name: 'volume',
+    short: 'v',
+    value: '[HOSTDIR:]DIR[:ro|rw]',
+    repeats: true,
+    help: 'mount a directory of the host, or a new one',
+  },
+];
+
+/** The pod that options, image and command describe: one container, with the name of the pod. Throws UsageError. */
+export function podOf(options: Options, image: string, command: readonly string[]): PodSpec {
+  const name = options.text('name') ?? nameFor(image);
+  const logType = options.text('log-driver');
+  const vcpu = options.integer('cpu', 1);
+  const memory = memoryOf(options.text('memory'));
+  return {
+    id: name,
+    ...given('hostname', options.text('hostname')),
+    labels: pairs('label', options.all('label')),
+    resource: { ...given('vcpu', vcpu), ...given('memory', memory) },
+    restartPolicy: options.text('restart') ?? 'never',
+    ...(logType || options.all('log-opt').length > 0
+      ? { log: { ...given('type', logType), config: pairs('log-opt', options.all('log-opt')) } }
+      : {}),
+    containers: [containerOf(options, image, command, name)],
+    portmappings: options.all('publish').map(portMapping),
+  };
+}
+
+/** The container that options, image and command describe. Throws UsageError. */
+export function containerOf(
+  options: Options,
+  image: string,
+  command: readonly string[],
+  name: string | undefined,
+): ContainerSpec {
+  const entrypoint = options.text('entrypoint');
+  const [user, group] = (options.text('user') ?? '').split(':', 2);
+  return {
+    ...given('name', name),
+    image,
+    command,
+    ...(entrypoint ? { entrypoint: [entrypoint] } : {}),
+    ...given('workdir', options.text('workdir')),
+    envs: options.all('env').flatMap(variable),
+    tty: options.flag('tty'),
+    readOnly: options.flag('read-only'),
+    ...(user ? { user: { name: user, ...given('group', group) } } : {}),
+    volumes: options.all('volume').map(volume),
+  };
+}
+
+/** The original's names: last part of the image, tag, ten digits. */
+function nameFor(image: string): string {
+  const last = image.slice(image.lastIndexOf('/') + 1).replace(/@.*$/, '');
+  const [repository = '', tag] = last.split(':');
+  const digits = Array.from({ length: 10 }, () => randomInt(10)).join('');
+  const name = [repository, ...(tag ? [tag] : []), digits].join('-');
+  return /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name) ? name : `pod-${digits}`;
+}
+
+function variable(text: string): { env: string; value: string }[] {
+  const equals = text.indexOf('=');
+  if (equals > 0) return [{ env: text.slice(0, equals), value: text.slice(equals + 1) }];
+  if (text === '' || equals === 0) throw new UsageError(`--env is "${text}", want KEY=VALUE or KEY`);
+  const value = process.env[text];
+  return value === undefined ? [] : [{ env: text, value }];
+}
+
+function pairs(option: string, texts: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const equals = text.indexOf('=');
+      if (equals < 1) throw new UsageError(`--${option} is "${text}", want KEY=VALUE`);
+      return [text.slice(0, equals), text.slice(equals + 1)];
+    }),
+  );
+}
+
+function memoryOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const [, digits, unit = 'm'] = /^(\d{1,9})(?:([mg])i?b?)?$/i.exec(text) ?? [];
+  const mib = Number(digits) * (unit.toLowerCase() === 'g' ? 1024 : 1);
+  if (mib >= 1) return mib;
+  throw new UsageError(`--memory is "${text}", want MiB such as 256, 512m or 2g`);
+}
+
+/** Reads `[tcp:|udp:]HOST:CONTAINER`, with ranges `a-b`; `/udp` behind it is understood as well. */
+export function portMapping(text: string): { hostPort: string; containerPort: string; protocol: string } {
+  const [, before, hostPort, containerPort, behind] =
+    /^(?:(tcp|udp):)?(\d+(?:-\d+)?):(\d+(?:-\d+)?)(?:\/(tcp|udp))?$/.exec(text) ?? [];
+  if (hostPort && containerPort) return { hostPort, containerPort, protocol: before ?? behind ?? 'tcp' };
+  throw new UsageError(`--publish is "${text}", want [tcp:|udp:]HOST:CONTAINER`);
+}
+
+function volume(text: string): NonNullable<ContainerSpec['volumes']>[number] {
+  const parts = text.split(':');
+  const mode = ['ro', 'rw'].includes(parts.at(-1) ?? '') && parts.length > 1 ? parts.pop() : 'rw';
+  const [path, source] = [parts.pop() ?? '', parts.pop()];
+  if (!path.startsWith('/') || parts.length > 0 || source === '') {
+    throw new UsageError(`--volume is "${text}", want [HOSTDIR:]DIR[:ro|rw] with an absolute DIR`);
+  }
+  const digits = Array.from({ length: 5 }, () => randomInt(10)).join('');
+  const name = `${basename(path) || 'root'}${digits}`;
+  return {
+    ...{ path, volume: name, readOnly: mode === 'ro' },
+    detail: source === undefined ? { name } : { name, source: resolve(source), format: 'vfs' },
+  };
+}
+
+function given<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
+  return (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
+}

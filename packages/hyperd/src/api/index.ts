@@ -1,0 +1,31 @@
+import type { ImageService } from '../images/image-service.ts';
+import type { Logger } from '../logger.ts';
+import type { MachineService } from '../machines/machine.ts';
+import type { PodService } from '../pods/pod-service.ts';
+import { MachineExecs } from './machine-execs.ts';
+import type { About } from './routes/context.ts';
+import { allRoutes } from './routes/index.ts';
+import { ApiServer } from './server.ts';
+
+export interface ApiOptions {
+  readonly pods: PodService;
+  readonly images: ImageService;
+  readonly machines: MachineService;
+  readonly about: About;
+  readonly logger: Logger;
+  readonly closeGraceMs?: number;
+}
+
+/** The REST API of the daemon. `listen` once; `close` ends it and leaves the services alone. */
+export function createApi(options: ApiOptions): ApiServer {
+  const routes = Object.values(allRoutes({ ...options, machineExecs: new MachineExecs() })).flat();
+  return new ApiServer({
+    routes,
+    logger: options.logger,
+    product: `hyperd/${options.about.version} (linux)`,
+    ...(options.closeGraceMs === undefined ? {} : { closeGraceMs: options.closeGraceMs }),
+  });
+}
+
+export type { About } from './routes/context.ts';
+export type { ApiServer } from './server.ts';

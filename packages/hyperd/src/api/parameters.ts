@@ -1,0 +1,55 @@
+import { HyperError } from '../errors.ts';
+
+/** Words that are false for `flag`; everything else is true. */
+const FALSE_WORDS = ['', '0', 'no', 'false', 'none'];
+
+/** The parameters of a call: query and form-encoded body put together. Names are case-sensitive. */
+export class Parameters {
+  readonly #values: URLSearchParams;
+
+  constructor(query: string, form = '') {
+    this.#values = new URLSearchParams(query);
+    for (const [name, value] of new URLSearchParams(form)) this.#values.append(name, value);
+  }
+
+  /** The first value of the first of `names` (spellings of one parameter) that is given; else undefined. */
+  optional(...names: readonly string[]): string | undefined {
+    for (const name of names) {
+      const value = this.#values.get(name);
+      if (value !== null) return value;
+    }
+    return undefined;
+  }
+
+  /** As `optional`, empty where none is given. */
+  text(...names: readonly string[]): string {
+    return this.optional(...names) ?? '';
+  }
+
+  /** As `text`; throws `invalid-argument` where it is empty. */
+  required(...names: readonly string[]): string {
+    const value = this.text(...names);
+    if (value === '') throw new HyperError('invalid-argument', `read parameters: "${names[0]}" is missing`);
+    return value;
+  }
+
+  /** True for anything but `""`, 0, no, false, none and absence. */
+  flag(...names: readonly string[]): boolean {
+    return !FALSE_WORDS.includes(
+      this.text(...names)
+        .trim()
+        .toLowerCase(),
+    );
+  }
+
+  /** True for exactly one of `words`. */
+  isOneOf(name: string, words: readonly string[]): boolean {
+    return words.includes(this.text(name));
+  }
+
+  /** A decimal integer, or undefined where the value is missing or none. */
+  integer(name: string): number | undefined {
+    const value = this.text(name).trim();
+    return /^[+-]?\d{1,15}$/.test(value) ? Number(value) : undefined;
+  }
+}

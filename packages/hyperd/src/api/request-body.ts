@@ -1,0 +1,66 @@
+import type { IncomingMessage } from 'node:http';
+import { HyperError } from '../errors.ts';
+
+/** A pod specification with its files inside. */
+export const JSON_LIMIT_BYTES = 4 * 1024 * 1024;
+export const FORM_LIMIT_BYTES = 1024 * 1024;
+/** How long a small body may take to arrive, in ms. */
+const BODY_TIMEOUT_MS = 30_000;
+
+/** The whole body as text. Throws `invalid-argument` beyond `limitBytes`, `timeout` when it does not arrive, `canceled` when the client goes. */
+export async function readBody(request: IncomingMessage, limitBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  const timeout = new HyperError('timeout', `read request body: not complete within ${BODY_TIMEOUT_MS} ms`);
+  const timer = setTimeout(() => request.destroy(timeout), BODY_TIMEOUT_MS);
+  try {
+    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      sizeBytes += chunk.length;
+      if (sizeBytes > limitBytes)
+        throw new HyperError('invalid-argument', `read request body: more than ${limitBytes} bytes`);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof HyperError) throw error;
+    throw new HyperError('canceled', 'read request body: the client has gone', { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** The media type without its parameters, in lower case; empty when there is none. */
+export function mediaType(request: IncomingMessage): string {
+  return (request.headers['content-type'] ?? '').replace(/;.*$/s, '').trim().toLowerCase();
+}
+
+/** True when the request says that it has a body. */
+export function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+/**
+ * The JSON body of a call; undefined when there is none. Throws `invalid-spec` (the original's 500) for another content type and for
+ * text that is no JSON.
+ */
+export async function readJsonBody(request: IncomingMessage): Promise<unknown> {
+  if (!hasBody(request)) return undefined;
+  const type = mediaType(request);
+  if (type !== 'application/json') {
+    throw new HyperError(
+      'invalid-spec',
+      `Content-Type specified (${request.headers['content-type'] ?? ''}) must be 'application/json'`,
+    );
+  }
+  const text = await readBody(request, JSON_LIMIT_BYTES);
+  return text.trim() === '' ? undefined : parseJson(text, 'request body');
+}
+
+/** `text` as JSON. Throws `invalid-spec`, naming `what`. */
+export function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new HyperError('invalid-spec', `read ${what}: not JSON: ${(error as Error).message}`);
+  }
+}

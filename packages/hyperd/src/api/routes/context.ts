@@ -1,0 +1,19 @@
+import type { ImageService } from '../../images/image-service.ts';
+import type { MachineService } from '../../machines/machine.ts';
+import type { PodService } from '../../pods/pod-service.ts';
+import type { MachineExecs } from '../machine-execs.ts';
+
+/** What the routes serve. */
+export interface RouteContext {
+  readonly pods: PodService;
+  readonly images: ImageService;
+  readonly machines: MachineService;
+  readonly about: About;
+  readonly machineExecs: MachineExecs;
+}
+
+/** What the daemon says of itself. */
+export interface About {
+  readonly version: string;
+  readonly rootDirectory: string;
+}

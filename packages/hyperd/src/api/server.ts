@@ -1,0 +1,235 @@
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { HyperError, messageOf } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import { sendAnswer, sendError, wantsJson } from './answer.ts';
+import { type ApiVersion, splitVersion } from './api-version.ts';
+import type { Call, HijackRoute, PlainRoute, Route } from './call.ts';
+import { refuseHijacked, runHijacked } from './hijack.ts';
+import { listenOn, parseHost } from './listen.ts';
+import { Parameters } from './parameters.ts';
+import { FORM_LIMIT_BYTES, hasBody, mediaType, readBody, readJsonBody } from './request-body.ts';
+import { upgradeHijackedRequests } from './upgrade.ts';
+
+const HEADERS_TIMEOUT_MS = 60_000;
+const FORM_TYPE = 'application/x-www-form-urlencoded';
+
+export interface ServerOptions {
+  readonly routes: readonly Route[];
+  readonly logger: Logger;
+  /** Value of the `Server` header. */
+  readonly product: string;
+  /** How long running calls may take to end when the server closes, in ms (default 5000). */
+  readonly closeGraceMs?: number;
+}
+
+/**
+ * The HTTP server of a table of routes: each at its path, its aliases, and below a version prefix. Made by `createApi`; `listen` once,
+ * `close` once (or dispose).
+ */
+export class ApiServer implements AsyncDisposable {
+  readonly #app: FastifyInstance;
+  readonly #options: ServerOptions;
+  readonly #servers: { readonly server: Server; readonly endSilent: () => void }[] = [];
+  readonly #closing = new AbortController();
+  readonly #versions = new WeakMap<IncomingMessage, ApiVersion>();
+  readonly #upgraded = new WeakSet<IncomingMessage>();
+  readonly #hijackPaths: ReadonlySet<string>;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    const hijacked = options.routes.filter((route) => 'open' in route);
+    this.#hijackPaths = new Set(hijacked.flatMap(({ path, aliases = [] }) => [path, ...aliases]));
+    this.#app = Fastify({
+      exposeHeadRoutes: false,
+      rewriteUrl: (request) => {
+        const { version, url } = splitVersion(request.url ?? '/');
+        if (version) this.#versions.set(request as IncomingMessage, version);
+        return url;
+      },
+    });
+    this.#app.removeAllContentTypeParsers();
+    this.#app.addContentTypeParser('*', (_request, _payload, done) => done(null)); // routes read bodies themselves
+    this.#app.addHook('onRequest', (_request, reply, done) => {
+      reply.header('Server', options.product);
+      done();
+    });
+    this.#app.addHook('onSend', (_request, reply, _payload, done) => {
+      if (this.#closing.signal.aborted) reply.header('Connection', 'close');
+      done();
+    });
+    this.#app.setNotFoundHandler((_request, reply) =>
+      reply
+        .code(404)
+        .headers({ 'X-Content-Type-Options': 'nosniff', 'Content-Type': 'text/plain; charset=utf-8' })
+        .send('404 page not found\n'),
+    );
+    this.#app.setErrorHandler((error, _request, reply) => {
+      this.#report(error, reply);
+      return sendError(reply, error);
+    });
+    for (const route of options.routes) this.#register(route);
+  }
+
+  /** Listens on every host (`unix://PATH`, `tcp://ADDRESS:PORT`); resolves with the URLs. Rejects `conflict`, `invalid-argument`. */
+  async listen(hostUrls: readonly string[]): Promise<string[]> {
+    await this.#app.ready();
+    const hosts = hostUrls.map(parseHost);
+    const urls: string[] = [];
+    try {
+      for (const host of hosts) {
+        const created = this.#createServer();
+        urls.push(await listenOn(created.server, host));
+        this.#servers.push(created);
+      }
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+    return urls;
+  }
+
+  /** Stops accepting, ends running calls, and after the grace their connections. Sockets are removed. Repeatable. */
+  async close(): Promise<void> {
+    const closed = this.#servers.splice(0).map(({ server, endSilent }) => {
+      const ended = new Promise((resolve) => server.close(resolve));
+      server.closeIdleConnections();
+      endSilent();
+      return ended;
+    });
+    this.#closing.abort();
+    const timer = setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    }, this.#options.closeGraceMs ?? 5_000);
+    await Promise.all(closed);
+    clearTimeout(timer);
+    await this.#app.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #createServer(): { readonly server: Server; readonly endSilent: () => void } {
+    const server = createServer({
+      ...{ headersTimeout: HEADERS_TIMEOUT_MS, keepAliveTimeout: 30_000 },
+      requestTimeout: 0, // an image may take its time to arrive; other bodies have their own limit
+      shouldUpgradeCallback: (request) => this.#isHijacked(request.method ?? '', request.url ?? ''),
+    });
+    const endSilent = upgradeHijackedRequests(
+      server,
+      (method, url) => this.#isHijacked(method, url),
+      HEADERS_TIMEOUT_MS,
+    );
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+      socket.on('error', (error) => {
+        this.#options.logger.debug({ err: messageOf(error) }, 'connection of a client');
+      });
+    });
+    server.on('request', (request, response) => this.#app.routing(request, response));
+    server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket as Socket, head));
+    return { server, endSilent };
+  }
+
+  #isHijacked(method: string, url: string): boolean {
+    const [path = ''] = splitVersion(url).url.split('?');
+    return method === 'POST' && this.#hijackPaths.has(path);
+  }
+
+  /** Routes an upgrade as any request; an answer that is no upgrade ends the connection. */
+  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    if (head.length > 0) socket.unshift(head);
+    this.#upgraded.add(request);
+    const response = new ServerResponse(request);
+    response.shouldKeepAlive = false;
+    response.assignSocket(socket);
+    response.once('finish', () => socket.destroySoon());
+    this.#app.routing(request, response);
+  }
+
+  #register(route: Route): void {
+    for (const url of [route.path, ...(route.aliases ?? [])]) {
+      this.#app.route({
+        method: route.method,
+        url,
+        handler: (request, reply) =>
+          'open' in route ? this.#hijack(route, request, reply) : this.#answer(route, request, reply),
+      });
+    }
+  }
+
+  async #answer(route: PlainRoute, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const signal = this.#signalOf(reply.raw);
+    try {
+      const call = await this.#call(request, signal, route.body);
+      await sendAnswer(reply, await route.handle(call), signal);
+    } catch (error) {
+      this.#report(error, reply);
+      sendError(reply, error, route.statuses);
+    }
+    return reply;
+  }
+
+  async #hijack(route: HijackRoute, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { raw } = request;
+    const socket = raw.socket;
+    try {
+      if (!this.#upgraded.has(raw)) {
+        throw new HyperError(
+          'invalid-argument',
+          `take over connection for "${route.path}": send it as the connection's first request, or with "Upgrade: tcp"`,
+        );
+      }
+      const call = await this.#call(request, this.#closing.signal);
+      const session = route.open(call);
+      reply.hijack();
+      reply.raw.detachSocket(socket);
+      const error = await runHijacked(socket, session, this.#closing.signal);
+      if (error) this.#report(error, reply);
+    } catch (error) {
+      this.#report(error, reply);
+      if (wantsJson(raw) || !this.#upgraded.has(raw)) return sendError(reply, error);
+      reply.hijack();
+      reply.raw.detachSocket(socket);
+      refuseHijacked(socket, error, route.path !== '/execvm', this.#closing.signal);
+    }
+    return reply;
+  }
+
+  async #call(request: FastifyRequest, signal: AbortSignal, body?: 'json' | 'stream'): Promise<Call> {
+    const { raw } = request;
+    const query = raw.url?.split('?').slice(1).join('?') ?? '';
+    const isForm = mediaType(raw) === FORM_TYPE;
+    const form = isForm ? await readBody(raw, FORM_LIMIT_BYTES) : '';
+    const json = body === 'json' && !isForm ? await readJsonBody(raw) : undefined;
+    if (body === undefined && !isForm && this.#upgraded.has(raw) && hasBody(raw)) {
+      await readBody(raw, FORM_LIMIT_BYTES); // what follows it is the session's input
+    }
+    return {
+      ...{ parameters: new Parameters(query, form), version: this.#versions.get(raw), headers: raw.headers },
+      ...{ signal, json, body: raw },
+    };
+  }
+
+  #signalOf(response: ServerResponse): AbortSignal {
+    const gone = new AbortController();
+    const abort = (): void => gone.abort();
+    this.#closing.signal.addEventListener('abort', abort, { once: true });
+    response.once('close', () => {
+      this.#closing.signal.removeEventListener('abort', abort);
+      if (!response.writableFinished) gone.abort();
+    });
+    return gone.signal;
+  }
+
+  #report(error: unknown, reply: FastifyReply): void {
+    const fields = { method: reply.request.method, url: reply.request.url, err: error };
+    const isOurs = error instanceof HyperError && error.code !== 'internal';
+    if (isOurs) this.#options.logger.debug(fields, 'request refused');
+    else this.#options.logger.error(fields, 'request failed');
+  }
+}

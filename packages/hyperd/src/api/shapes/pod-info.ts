@@ -1,0 +1,49 @@
+import type { PodView } from '../../pods/pod-service.ts';
+import { containerShape, containerStatus, seconds, time } from './container-info.ts';
+import { omitEmpty } from './omit-empty.ts';
+
+const API_VERSION = '1.17';
+
+function podPhase({ state }: PodView): string {
+  switch (state.phase) {
+    case 'pending':
+    case 'starting':
+      return 'Pending';
+    case 'running':
+    case 'stopping':
+      return 'Running';
+    case 'paused':
+      return 'Paused';
+    case 'ended':
+      return state.outcome === 'succeeded' ? 'Succeeded' : 'Failed';
+  }
+}
+
+/** `PodInfo` of /pod/info. */
+export function podInfo(view: PodView): object {
+  const { spec, state } = view;
+  const startedAt = 'startedAt' in state ? state.startedAt : undefined;
+  return omitEmpty({
+    podID: view.id,
+    podName: view.id,
+    kind: 'Pod',
+    apiVersion: API_VERSION,
+    vm: view.machineId,
+    createdAt: seconds(view.createdAt),
+    spec: omitEmpty({
+      volumes: spec.volumes.map(({ name, source, format }) => omitEmpty({ name, source, driver: format })),
+      containers: view.containers.map(containerShape),
+      labels: spec.labels,
+      vcpu: spec.resource.vcpus,
+      memory: spec.resource.memoryMib,
+    }),
+    status: omitEmpty({
+      phase: podPhase(view),
+      message: state.phase === 'ended' ? state.message : undefined,
+      podIP: [...view.addresses],
+      startTime: startedAt ? time(startedAt) : undefined,
+      finishTime: state.phase === 'ended' ? time(state.finishedAt) : undefined,
+      containerStatus: view.containers.map(containerStatus),
+    }),
+  });
+}

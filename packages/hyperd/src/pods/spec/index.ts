@@ -1,0 +1,4 @@
+export { parseContainerSpec, parsePodSpec } from './parse-pod-spec.ts';
+export type * from './pod-spec.ts';
+export { checkContainerName } from './rules.ts';
+export { ContainerSchema, PodSchema } from './schema.ts';

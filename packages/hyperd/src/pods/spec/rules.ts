@@ -1,0 +1,174 @@
+import { isIP } from 'node:net';
+import { HyperError } from '../../errors.ts';
+import type { RestartPolicy } from './pod-spec.ts';
+import type { ContainerJson, PodJson, VolumeJson } from './schema.ts';
+
+const MAX_HOSTNAME_LENGTH = 63;
+const HOSTNAME_SEGMENT = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?$/;
+const POD_ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+const MAX_ID_LENGTH = 128;
+const CONTAINER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+const MAX_CONTAINER_NAME_LENGTH = 255;
+const VOLUME_FORMATS = ['raw', 'qcow2', 'vdi', 'vfs', 'rbd', 'nas'];
+const CACHE_MODES = ['off', 'none', 'directsync', 'writeback', 'unsafe', 'writethrough'];
+const PERMISSION = /^[0-7]{1,5}$/;
+
+/**
+ * The rules of a pod specification beyond its types, in the original's order and with its texts (API-FACTS 5.7). Throws `invalid-spec`.
+ */
+export function checkPod(pod: PodJson): void {
+  if (pod.id) checkPodId(pod.id);
+  if (pod.hostname) checkHostname(pod.hostname);
+  checkInterfaces(pod.interfaces ?? []);
+  const volumes = namesOf(pod.volumes ?? [], 'Volumes name does not unique', 'volumes');
+  const files = namesOf(pod.files ?? [], 'Files name does not unique', 'files');
+  checkServices(pod.services ?? []);
+  const names = new Set<string>();
+  for (const [index, container] of (pod.containers ?? []).entries()) {
+    checkContainer(container, `containers[${index}]`, { volumes, files });
+    const { name } = container;
+    if (name && names.has(name)) refuse(`containers[${index}].name "${name}" is used twice in the pod`);
+    if (name) names.add(name);
+  }
+  for (const volume of pod.volumes ?? []) checkVolume(volume);
+  for (const server of pod.dns ?? []) if (isIP(server) === 0) refuse(`incorrect dns ${server}.`);
+}
+
+/** What files and volumes of the pod a container may refer to. */
+export interface PodNames {
+  readonly volumes: ReadonlySet<string>;
+  readonly files: ReadonlySet<string>;
+}
+
+/** The rules of one container. Throws `invalid-spec`; `place` is where it stands. */
+export function checkContainer(container: ContainerJson, place: string, pod: PodNames): void {
+  const at = place ? `${place}.` : '';
+  if (container.name) checkContainerName(container.name, `${at}name`);
+  if (!container.image) refuse(`"${at}image" is missing: a container needs an image`);
+  const envs = new Set<string>();
+  for (const [index, { env, value }] of (container.envs ?? []).entries()) {
+    if (!env || /[=\0]/.test(env))
+      refuse(`"${at}envs[${index}].env" is "${env ?? ''}", want a name without "="`);
+    if (value?.includes('\0')) refuse(`"${at}envs[${index}].value" has a NUL character`);
+    if (envs.has(env)) refuse(`environment name are not unique: "${env}"`);
+    envs.add(env);
+  }
+  checkWords(container, at);
+  checkFiles(container, at, pod.files);
+  checkVolumes(container, at, pod.volumes);
+  if (container.cache) checkOneOf(container.cache, CACHE_MODES, `${at}cache`);
+}
+
+/** `text` as a restart policy, in any case; empty is `never`. Throws `invalid-spec`. */
+export function restartPolicyOf(text: string | undefined, place: string): RestartPolicy {
+  switch ((text ?? '').toLowerCase()) {
+    case '':
+    case 'no':
+    case 'never':
+      return 'never';
+    case 'onfailure':
+    case 'on-failure':
+      return 'onFailure';
+    case 'always':
+      return 'always';
+    default:
+      return refuse(`"${place}" is "${text}", want never, onFailure or always`);
+  }
+}
+
+/** Docker's rule for names. Throws `invalid-spec`. */
+export function checkContainerName(name: string, place: string): void {
+  if (CONTAINER_NAME.test(name) && name.length <= MAX_CONTAINER_NAME_LENGTH) return;
+  refuse(
+    `"${place}" is "${name.slice(0, MAX_CONTAINER_NAME_LENGTH)}", want [a-zA-Z0-9][a-zA-Z0-9_.-]+ of at most ${MAX_CONTAINER_NAME_LENGTH} characters`,
+  );
+}
+
+function checkPodId(id: string): void {
+  if (POD_ID.test(id) && id.length <= MAX_ID_LENGTH) return;
+  refuse(
+    `"id" is "${id.slice(0, MAX_ID_LENGTH)}", want [a-zA-Z0-9][a-zA-Z0-9_.-]* of at most ${MAX_ID_LENGTH} characters`,
+  );
+}
+
+function checkHostname(hostname: string): void {
+  if (hostname.length > MAX_HOSTNAME_LENGTH)
+    refuse(`Hostname exceeds the maximum length ${MAX_HOSTNAME_LENGTH}, len: ${hostname.length}`);
+  if (hostname.split('.').every((segment) => HOSTNAME_SEGMENT.test(segment))) return;
+  refuse(`Hostname should fullfil the pattern: [a-z0-9]([-a-z0-9]*[a-z0-9])?, input hostname: ${hostname}`);
+}
+
+function checkInterfaces(interfaces: NonNullable<PodJson['interfaces']>): void {
+  let gateways = 0;
+  for (const [index, { bridge, ip, gateway }] of interfaces.entries()) {
+    if (bridge && !ip) refuse('if configured a bridge, must specify the IP address');
+    if (gateway && ++gateways > 1)
+      refuse(`in interface ${index}, Other interface already configured Gateway`);
+  }
+}
+
+function namesOf(
+  entries: readonly { readonly name?: string }[],
+  notUnique: string,
+  place: string,
+): Set<string> {
+  const names = new Set<string>();
+  for (const [index, { name }] of entries.entries()) {
+    if (!name) refuse(`"${place}[${index}].name" is missing`);
+    if (names.has(name)) refuse(`${notUnique}: "${name}"`);
+    names.add(name);
+  }
+  return names;
+}
+
+function checkServices(services: NonNullable<PodJson['services']>): void {
+  const keys = new Set<string>();
+  for (const [index, { serviceIP, servicePort, protocol = 'tcp' }] of services.entries()) {
+    checkOneOf(protocol.toLowerCase(), ['tcp', 'udp'], `services[${index}].protocol`);
+    const key = `${serviceIP}:${servicePort}@${protocol.toLowerCase()}`;
+    if (keys.has(key)) refuse('Services IP:Port@Protocol combination does not unique');
+    keys.add(key);
+  }
+}
+
+function checkWords(container: ContainerJson, at: string): void {
+  for (const key of ['command', 'entrypoint'] as const) {
+    const index = (container[key] ?? []).findIndex((word) => word.includes('\0'));
+    if (index >= 0) refuse(`"${at}${key}[${index}]" has a NUL character`);
+  }
+  for (const [index, { name, hard = 0, soft = 0 }] of (container.ulimits ?? []).entries()) {
+    if (!name) refuse(`"${at}ulimits[${index}].name" is missing`);
+    if (hard !== -1 && (soft > hard || soft === -1))
+      refuse(`"${at}ulimits[${index}]" has soft limit ${soft} above its hard limit ${hard}`);
+  }
+}
+
+function checkFiles(container: ContainerJson, at: string, files: ReadonlySet<string>): void {
+  for (const [index, { filename, path, perm, detail }] of (container.files ?? []).entries()) {
+    if (!path) refuse(`"${at}files[${index}].path" is missing`);
+    if (!detail && !files.has(filename ?? '')) refuse(`file ${filename} does not exist in file list.`);
+    if (perm && !PERMISSION.test(perm)) refuse(`the permission ${perm} only accept Octal digital in string`);
+  }
+}
+
+function checkVolumes(container: ContainerJson, at: string, volumes: ReadonlySet<string>): void {
+  for (const [index, { path, volume, detail }] of (container.volumes ?? []).entries()) {
+    if (!path) refuse(`"${at}volumes[${index}].path" is missing`);
+    if (detail) checkVolume(detail);
+    else if (!volumes.has(volume ?? '')) refuse(`volume ${volume} does not exist in volume list.`);
+  }
+}
+
+function checkVolume(volume: VolumeJson): void {
+  const format = volume.format || volume.driver;
+  if (format) checkOneOf(format, VOLUME_FORMATS, `volume ${volume.name ?? ''}: format`);
+  if (volume.cache) checkOneOf(volume.cache, CACHE_MODES, `volume ${volume.name ?? ''}: cache`);
+}
+
+function checkOneOf(value: string, allowed: readonly string[], place: string): void {
+  if (!allowed.includes(value)) refuse(`"${place}" is "${value}", want one of ${allowed.join(', ')}`);
+}
+
+function refuse(message: string): never {
+  throw new HyperError('invalid-spec', message);
+}

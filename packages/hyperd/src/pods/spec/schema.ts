@@ -1,0 +1,124 @@
+import { type Static, Type } from 'typebox';
+
+/**
+ * The JSON that clients send: the original's pod specification (`UserPod`) with the keys of all its releases.
+ * Everything is optional here; what must be there, and how values relate, is told by `rules.ts`.
+ */
+const text = Type.Optional(Type.String());
+const texts = Type.Optional(Type.Array(Type.String()));
+const textMap = Type.Optional(Type.Record(Type.String(), Type.String()));
+const flag = Type.Optional(Type.Boolean());
+const int32 = Type.Optional(Type.Integer({ minimum: -(2 ** 31), maximum: 2 ** 31 - 1 }));
+const portNumber = Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 }));
+
+const Volume = Type.Object({
+  name: text,
+  source: text,
+  format: text,
+  driver: Type.Optional(Type.String({ description: 'name of `format` in releases up to 0.7' })),
+  fstype: text,
+  cache: text,
+});
+
+const File = Type.Object({ name: text, encoding: text, uri: text, content: text });
+
+export const ContainerSchema = Type.Object({
+  name: text,
+  image: text,
+  command: texts,
+  entrypoint: texts,
+  workdir: text,
+  envs: Type.Optional(Type.Array(Type.Object({ env: text, value: text }))),
+  tty: flag,
+  restartPolicy: text,
+  sysctl: textMap,
+  ports: Type.Optional(
+    Type.Array(
+      Type.Object({
+        hostPort: portNumber,
+        containerPort: portNumber,
+        servicePort: portNumber,
+        protocol: text,
+      }),
+    ),
+  ),
+  volumes: Type.Optional(
+    Type.Array(Type.Object({ path: text, volume: text, readOnly: flag, detail: Type.Optional(Volume) })),
+  ),
+  files: Type.Optional(
+    Type.Array(
+      Type.Object({
+        path: text,
+        filename: text,
+        perm: text,
+        user: text,
+        group: text,
+        detail: Type.Optional(File),
+      }),
+    ),
+  ),
+  user: Type.Optional(Type.Object({ name: text, group: text, additionalGroups: texts })),
+  labels: textMap,
+  stopSignal: text,
+  ulimits: Type.Optional(
+    Type.Array(
+      Type.Object({
+        name: text,
+        hard: Type.Optional(Type.Integer({ minimum: -1, description: '-1: no limit' })),
+        soft: Type.Optional(Type.Integer({ minimum: -1, description: '-1: no limit' })),
+      }),
+    ),
+  ),
+  logPath: text,
+  readOnly: flag,
+  cache: text,
+});
+
+export const PodSchema = Type.Object({
+  id: text,
+  hostname: text,
+  type: text,
+  restartPolicy: text,
+  tty: flag,
+  labels: textMap,
+  resource: Type.Optional(Type.Object({ vcpu: int32, memory: int32 })),
+  log: Type.Optional(Type.Object({ type: text, config: textMap })),
+  dns: texts,
+  dnsOptions: texts,
+  dnsSearch: texts,
+  containers: Type.Optional(Type.Array(ContainerSchema, { maxItems: 256 })),
+  files: Type.Optional(Type.Array(File)),
+  volumes: Type.Optional(Type.Array(Volume)),
+  interfaces: Type.Optional(
+    Type.Array(
+      Type.Object({
+        bridge: text,
+        ip: text,
+        ifname: text,
+        mac: text,
+        mtu: int32,
+        gateway: text,
+      }),
+      { maxItems: 32 },
+    ),
+  ),
+  services: Type.Optional(
+    Type.Array(
+      Type.Object({
+        serviceIP: text,
+        servicePort: portNumber,
+        protocol: text,
+        hosts: Type.Optional(Type.Array(Type.Object({ hostIP: text, hostPort: portNumber }))),
+      }),
+    ),
+  ),
+  portmappings: Type.Optional(
+    Type.Array(Type.Object({ containerPort: text, hostPort: text, protocol: text })),
+  ),
+  portmappingWhiteLists: Type.Optional(Type.Object({ internalNetworks: texts, externalNetworks: texts })),
+});
+
+export type PodJson = Static<typeof PodSchema>;
+export type ContainerJson = Static<typeof ContainerSchema>;
+export type VolumeJson = Static<typeof Volume>;
+export type FileJson = Static<typeof File>;
