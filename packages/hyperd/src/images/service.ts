@@ -6,7 +6,7 @@ import type { Logger } from '../logger.ts';
 import { MAX_CONFIG_BYTES, parseConfig, runConfigOf } from '../oci/documents.ts';
 import type { ResolvedImage } from '../oci/image-config.ts';
 import type { State } from '../state/database.ts';
-import { digestOf, readStoredImage, RootfsImages, type StoredImage } from './image-files.ts';
+import { readStoredImage, RootfsImages, type StoredImage } from './image-files.ts';
 import type {
   ImageService,
   ImageSummary,
@@ -17,7 +17,7 @@ import type {
 } from './image-service.ts';
 import { loadArchive } from './load.ts';
 import { fetchImage, shortId } from './pull.ts';
-import { canonical, familiar, familiarName, parseReference, withDefaultTag } from './reference.ts';
+import { canonical, familiar, parseReference, withDefaultTag } from './reference.ts';
 import { Registries } from './registry/client.ts';
 import { SingleFlight } from './single-flight.ts';
 import { type ContentStore, openContentStore } from './store/content-store.ts';

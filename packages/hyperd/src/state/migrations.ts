@@ -1,6 +1,8 @@
 /** The schema, step by step; a step that has been released is never changed. Times are ms since the epoch. */
 export const MIGRATIONS: readonly string[] = [
   `
+  CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+
   -- machines/: a row is written before anything is spawned and deleted when nothing of the machine is left.
   CREATE TABLE machines (
     id TEXT PRIMARY KEY,

@@ -1,0 +1,180 @@
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { defaultHost } from '@hyperd/client';
+import { HyperError, messageOf } from '../errors.ts';
+import { type IniEntry, parseIni } from './ini.ts';
+import { OPEN_SECTIONS, SETTINGS } from './settings.ts';
+
+/** What the daemon is told by flags and file, checked, with defaults. */
+export interface Config {
+  readonly root: string;
+  /** `unix:///PATH` or `tcp://ADDRESS:PORT`, at least one. */
+  readonly hosts: readonly string[];
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly insecureRegistries: readonly string[];
+  /** Directory of the containers' logs. */
+  readonly logDirectory: string;
+  readonly logLevel: LogLevel;
+  /** What to tell the user once logging works. */
+  readonly warnings: readonly string[];
+}
+
+export type LogLevel = (typeof LOG_LEVELS)[number];
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+
+export type Command = { readonly kind: 'run'; readonly config: Config } | { readonly kind: 'help' } | { readonly kind: 'version' };
+
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly uid: number;
+  /** Directory that holds the guest's `vmlinux` and `initramfs.cpio`. */
+  readonly guestDirectory: string;
+}
+
+const SYSTEM_FILE = '/etc/hyper/config';
+
+const FLAGS = {
+  root: { type: 'string' },
+  host: { type: 'string', multiple: true },
+  config: { type: 'string' },
+  kernel: { type: 'string' },
+  initrd: { type: 'string' },
+  hypervisor: { type: 'string' },
+  registry_mirror: { type: 'string' },
+  'registry-mirror': { type: 'string' },
+  insecure_registry: { type: 'string' },
+  'insecure-registry': { type: 'string' },
+  noniptables: { type: 'boolean' },
+  nondaemon: { type: 'boolean' },
+  'log-level': { type: 'string' },
+  v: { type: 'string' },
+  log_dir: { type: 'string' },
+  logtostderr: { type: 'boolean' },
+  alsologtostderr: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean' },
+} as const;
+
+export const HELP = `Usage: hyperd [options]
+
+Runs OCI images as pods in virtual machines.
+
+  --root DIR                 state directory (default: /var/lib/hyper for root, else ~/.local/share/hyper)
+  --host URL                 where to listen: unix:///PATH or tcp://127.0.0.1:PORT; repeatable
+                             (default: unix:///var/run/hyper.sock for root, else hyper.sock in $XDG_RUNTIME_DIR)
+  --config FILE              configuration file (default: ${SYSTEM_FILE}, where it exists)
+  --kernel FILE              guest kernel: an uncompressed ELF image
+  --initrd FILE              guest initramfs with the agent
+  --hypervisor NAME          qemu
+  --insecure-registry LIST   registries, comma-separated, that may be spoken to over HTTP
+  --log-level LEVEL          ${LOG_LEVELS.join(', ')} (default: info)
+  --version                  print the version
+  -h, --help                 print this help
+`;
+
+/** Reads flags and configuration file; flags win. Throws `invalid-argument` naming the flag, or file and line, the value and what is allowed. */
+export function loadConfig(argv: readonly string[], surroundings: Surroundings): Command {
+  const flags = parseFlags(argv);
+  if (flags.help) return { kind: 'help' };
+  if (flags.version) return { kind: 'version' };
+  const { env, uid, guestDirectory } = surroundings;
+  const warnings: string[] = [];
+  const file = readSettings(flags.config, warnings);
+  for (const name of ['registry_mirror', 'registry-mirror'] as const)
+    if (flags[name] !== undefined) warnings.push(`--${name} has no effect in this version`);
+  checkHypervisor('--hypervisor', flags.hypervisor ?? file.hypervisor);
+  const root = resolve(flags.root ?? file.root ?? defaultRoot(env, uid));
+  const hosts = flags.host ?? (file.host === undefined ? [defaultHost(env, uid)] : [file.host]);
+  for (const host of hosts) checkHost(host);
+  return {
+    kind: 'run',
+    config: {
+      ...{ root, hosts, warnings },
+      kernel: resolve(flags.kernel ?? file.kernel ?? join(guestDirectory, 'vmlinux')),
+      initrd: resolve(flags.initrd ?? file.initrd ?? join(guestDirectory, 'initramfs.cpio')),
+      insecureRegistries: list(flags['insecure-registry'] ?? flags.insecure_registry),
+      logDirectory: file.podlogprefix ?? join(root, 'pods'),
+      logLevel: logLevel(flags['log-level']),
+    },
+  };
+}
+
+function parseFlags(argv: readonly string[]) {
+  try {
+    return parseArgs({ args: [...argv], options: FLAGS, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    throw new HyperError('invalid-argument', `${messageOf(error)}; "hyperd --help" lists the options`, { cause: error });
+  }
+}
+
+function defaultRoot(env: Surroundings['env'], uid: number): string {
+  if (uid === 0) return '/var/lib/hyper';
+  return join(env.XDG_DATA_HOME || join(env.HOME || homedir(), '.local/share'), 'hyper');
+}
+
+type FileSettings = Readonly<Partial<Record<string, string>>>;
+
+/** The file's settings by lower-case key. A file that was not asked for may be missing. */
+function readSettings(asked: string | undefined, warnings: string[]): FileSettings {
+  const file = asked ?? SYSTEM_FILE;
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    if (asked === undefined && missing) return {};
+    throw new HyperError('invalid-argument', `read configuration file ${file}: ${messageOf(error)}`, { cause: error });
+  }
+  const settings: Record<string, string> = {};
+  for (const entry of parseIni(text, file)) {
+    if (!checkEntry(entry, file, warnings)) continue;
+    settings[entry.key.toLowerCase()] = entry.value;
+  }
+  return settings;
+}
+
+/** Whether the entry has an effect. */
+function checkEntry({ section, key, value, line }: IniEntry, file: string, warnings: string[]): boolean {
+  const known = SETTINGS[section.toLowerCase()]?.[key.toLowerCase()];
+  if (!known) {
+    if (!OPEN_SECTIONS.includes(section.toLowerCase()))
+      warnings.push(`${file}:${line}: unknown key "${key}"${section && ` in section [${section}]`}`);
+    return false;
+  }
+  if (!known.kind.accepts(value)) {
+    throw new HyperError('invalid-argument', `${file}:${line}: ${key} is "${value}"; want ${known.kind.allowed}`);
+  }
+  if (!known.hasEffect) warnings.push(`${file}:${line}: ${key} has no effect in this version`);
+  if (key.toLowerCase() === 'hypervisor') checkHypervisor(`${file}:${line}: Hypervisor`, value);
+  return known.hasEffect;
+}
+
+function checkHypervisor(where: string, value: string | undefined): void {
+  if (value === undefined || ['qemu', 'qemu-kvm', 'kvm'].includes(value.toLowerCase())) return;
+  throw new HyperError('invalid-argument', `${where} is "${value}"; this version has qemu (with KVM where the host has it)`);
+}
+
+function checkHost(host: string): void {
+  if (/^unix:\/\/\/.+/.test(host)) return;
+  if (/^tcp:\/\/(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d{1,5}$/.test(host)) return;
+  const remote = host.startsWith('tcp://');
+  throw new HyperError(
+    'invalid-argument',
+    remote
+      ? `--host "${host}": without TLS hyperd listens on loopback only; want tcp://127.0.0.1:PORT`
+      : `--host "${host}"; want unix:///PATH or tcp://127.0.0.1:PORT`,
+  );
+}
+
+function logLevel(value: string | undefined): LogLevel {
+  const level = LOG_LEVELS.find((known) => known === (value ?? 'info'));
+  if (level) return level;
+  throw new HyperError('invalid-argument', `--log-level "${value}"; want ${LOG_LEVELS.join(', ')}`);
+}
+
+function list(value: string | undefined): string[] {
+  return (value ?? '').split(',').map((item) => item.trim()).filter((item) => item !== '');
+}

@@ -1,0 +1,62 @@
+import { isAbsolute } from 'node:path';
+
+/** What a setting's value may be; `allowed` is for the error message. */
+interface Kind {
+  readonly allowed: string;
+  accepts(value: string): boolean;
+}
+
+const text: Kind = { allowed: 'any text', accepts: () => true };
+const path: Kind = { allowed: 'an absolute path', accepts: (value) => isAbsolute(value) };
+const bool: Kind = {
+  allowed: 'true or false',
+  accepts: (value) => /^(true|false|yes|no|on|off|1|0)$/i.test(value),
+};
+const count: Kind = { allowed: 'a whole number from 0 on', accepts: (value) => /^\d{1,9}$/.test(value) };
+const host: Kind = {
+  allowed: 'unix:///PATH or tcp://ADDRESS:PORT',
+  accepts: (value) => /^(unix:\/\/\/.+|tcp:\/\/.*:\d{1,5})$/.test(value),
+};
+const oneOf = (...values: string[]): Kind => ({
+  allowed: values.join(', '),
+  accepts: (value) => values.includes(value.toLowerCase()),
+});
+
+export interface Setting {
+  readonly kind: Kind;
+  /** False: accepted for old files, without effect in this version. */
+  readonly hasEffect: boolean;
+}
+
+const used = (kind: Kind): Setting => ({ kind, hasEffect: true });
+const idle = (kind: Kind): Setting => ({ kind, hasEffect: false });
+
+/** The keys of the configuration file (API of the original), by lower-case name, section "" first. */
+export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Setting>>>> = {
+  '': {
+    root: used(path),
+    host: used(host),
+    kernel: used(path),
+    initrd: used(path),
+    hypervisor: used(oneOf('qemu', 'qemu-kvm', 'kvm', 'libvirt', 'xen', 'xenpv', 'kvmtool')),
+    grpchost: idle(text),
+    storagedriver: idle(text),
+    storagebasesize: idle(text),
+    bridge: idle(text),
+    bridgeip: idle(text),
+    disableiptables: idle(bool),
+    enablevsock: idle(bool),
+    logger: idle(oneOf('json-file', 'none')),
+    vmfactorypolicy: idle(text),
+    gdbtcpport: idle(count),
+    buffergoroutinesmax: idle(count),
+    bufferchannelsize: idle(count),
+    bios: idle(text),
+    cbfs: idle(text),
+    vbox: idle(text),
+  },
+  log: { podlogprefix: used(path), podidinpath: idle(bool) },
+};
+
+/** Sections whose further keys are passed on: options of the log driver. */
+export const OPEN_SECTIONS: readonly string[] = ['log'];

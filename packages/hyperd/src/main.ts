@@ -1,0 +1,84 @@
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
+import pino from 'pino';
+import { createApi } from './api/index.ts';
+import { type Config, HELP, loadConfig } from './config/load-config.ts';
+import { HyperError, isHyperError, messageOf } from './errors.ts';
+import { connectAgent } from './guest/index.ts';
+import { createImageService } from './images/index.ts';
+import { seedImages } from './images/seed.ts';
+import type { Logger } from './logger.ts';
+import { createMachineService } from './machines/machine-service.ts';
+import { createQemuDriver } from './machines/qemu/driver.ts';
+import { ContainerLogs } from './pods/container-log.ts';
+import { createPodRecords } from './pods/pod-records.ts';
+import { createScratchDisks } from './pods/scratch-disk.ts';
+import { Pods } from './pods/service.ts';
+import { openState } from './state/database.ts';
+import { VERSION } from './version.ts';
+
+/** What set-up makes; the bundle and the sources lie equally deep below the repository. */
+const BUILD_DIRECTORY = join(import.meta.dirname, '../../../build');
+const DEFAULT_SHAPE = { vcpus: 1, memoryMib: 128 };
+
+async function main(argv: readonly string[]): Promise<void> {
+  const command = loadConfig(argv, {
+    ...{ env: process.env, uid: process.getuid?.() ?? 0 },
+    guestDirectory: join(BUILD_DIRECTORY, 'guest'),
+  });
+  if (command.kind === 'help') process.stdout.write(HELP);
+  else if (command.kind === 'version') process.stdout.write(`${VERSION}\n`);
+  else await serve(command.config);
+}
+
+/** The life of the daemon: open, restore, listen, wait for a signal, let go. Running pods outlive it. */
+async function serve(config: Config): Promise<void> {
+  const logger: Logger = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: true }));
+  for (const warning of config.warnings) logger.warn({}, warning);
+  for (const path of [config.kernel, config.initrd]) requireReadable(path);
+  const ended = nextSignal();
+  const { root } = config;
+  using state = openState(root);
+  await using images = await createImageService({
+    ...{ root, state, logger, insecureRegistries: config.insecureRegistries },
+  });
+  const driver = createQemuDriver({ kernel: config.kernel, initrd: config.initrd });
+  await using machines = await createMachineService({ root, state, driver, connectAgent, logger });
+  await using pods = new Pods({
+    ...{ root, records: createPodRecords(state), machines, images, logger },
+    ...{ scratch: createScratchDisks(root), logs: new ContainerLogs(config.logDirectory) },
+  });
+  await pods.restore(await machines.adoptAll());
+  await seedImages(images, state, join(BUILD_DIRECTORY, 'images'), logger);
+  await images.collectGarbage();
+  await using api = createApi({ pods, images, machines, about: { version: VERSION, rootDirectory: root }, logger });
+  const urls = await api.listen(config.hosts);
+  logger.info({ version: VERSION, root, urls, ...(await machines.info()) }, 'hyperd is ready');
+  machines.prepare(DEFAULT_SHAPE).catch((error: unknown) => logger.warn({ err: error }, 'prepare machine template'));
+  logger.info({ signal: await ended }, 'hyperd ends; running pods go on');
+}
+
+function requireReadable(path: string): void {
+  try {
+    accessSync(path, constants.R_OK);
+  } catch (error) {
+    throw new HyperError('invalid-argument', `read guest file ${path}: ${messageOf(error)}; "npm run setup" makes it`, {
+      cause: error,
+    });
+  }
+}
+
+/** The first signal that asks the daemon to end; a second one ends it at once. */
+function nextSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve(signal));
+  });
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`hyperd: ${messageOf(error)}\n`);
+  if (!isHyperError(error) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  process.exitCode = 1;
+}
