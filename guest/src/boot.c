@@ -1,88 +1,76 @@
-// From the kernel's first exec to a machine that can hold containers.
+#include "boot.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <net/if.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include "cgroup.h"
+#include "files.h"
+#include "log.h"
+#include "modules.h"
+#include "paths.h"
+#include "uevent.h"
 
-static void must_mount(const char *type, const char *target, unsigned long flags, const char *options)
-{
-	if (mkdir(target, 0755) < 0 && errno != EEXIST)
-		die("make %s: %s", target, strerror(errno));
-	if (mount(type, target, type, flags, options) < 0)
-		die("mount %s on %s: %s", type, target, strerror(errno));
+static void mount_at(const char *type, const char *target, unsigned long flags, const char *options) {
+  mkdir(target, 0755);
+  if (mount(type, target, type, flags, options) < 0 && errno != EBUSY) {
+    fatal("mount \"%s\": %s", target, strerror(errno));
+  }
 }
 
-// Loads the modules that the set-up packed, in its order. One that is missing is built into this kernel.
-static void load_modules(void)
-{
-	static char order[8192];
-	if (read_file("/modules/order", order, sizeof order) < 0)
-		return;
-	for (char *name = strtok(order, "\n"); name; name = strtok(NULL, "\n")) {
-		char path[300];
-		snprintf(path, sizeof path, "/modules/%s", name);
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST)
-			say("load module %s: %s", name, strerror(errno));
-		close(fd);
-		unlink(path);
-	}
-	unlink("/modules/order");
-	rmdir("/modules");
+// The kernel's first root cannot be left by pivot_root(2), which containers do: a tmpfs on top of it can.
+static void change_root(void) {
+  mount_at("tmpfs", "/root", 0, "mode=0755");
+  mkdir("/root/dev", 0755);
+  if (mount("/dev", "/root/dev", NULL, MS_MOVE, NULL) < 0 || chdir("/root") < 0 ||
+      mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0) {
+    fatal("change root: %s", strerror(errno));
+  }
 }
 
-// The initramfs cannot be pivoted away from: a tmpfs above it can.
-static void move_to_own_root(void)
-{
-	static const char *const kept[] = {"proc", "sys", "dev"};
-	must_mount("tmpfs", "/root", 0, "mode=0755");
-	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-		char from[32], to[32];
-		snprintf(from, sizeof from, "/%s", kept[i]);
-		snprintf(to, sizeof to, "/root/%s", kept[i]);
-		if (mkdir(to, 0755) < 0 || mount(from, to, NULL, MS_MOVE, NULL) < 0)
-			die("move %s: %s", from, strerror(errno));
-	}
-	unlink("/init");
-	if (chdir("/root") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
-		die("move to own root: %s", strerror(errno));
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		die("make mounts private: %s", strerror(errno));
+static void mount_system(void) {
+  const unsigned long safe = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  mount_at("proc", "/proc", safe, NULL);
+  mount_at("sysfs", "/sys", safe, NULL);
+  mount_at("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=0620,ptmxmode=0666");
+  mount_at("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755");
+  mount_at("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
+  mount_at("cgroup2", "/sys/fs/cgroup", safe, NULL);
+  const char *const directories[] = {PATH_DISKS, PATH_CONTAINERS, PATH_STAGE, PATH_FILES};
+  for (size_t i = 0; i < sizeof directories / sizeof *directories; i++) {
+    if (!make_directories(directories[i], 0755)) fatal("create \"%s\": %s", directories[i], strerror(errno));
+  }
 }
 
-void boot(void)
-{
-	umask(0);
-	must_mount("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-	must_mount("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-	must_mount("devtmpfs", "/dev", MS_NOSUID, "mode=0755");
-	// The kernel gave no console: what is opened later must not become somebody's stdin.
-	for (int fd = open("/dev/null", O_RDWR); fd >= 0 && fd < 2;)
-		fd = dup(fd);
-	load_modules();
-	move_to_own_root();
-	must_mount("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "ptmxmode=0666,mode=0620,gid=5");
-	must_mount("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755");
-	must_mount("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
-	must_mount("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-	if (!make_directories(DISK_DIR, 0755) || !make_directories(RUN_DIR "/rootfs", 0755) ||
-	    !make_directories(RUN_DIR "/files", 0700) || !make_directories(CGROUP_DIR, 0755))
-		die("make directories: %s", strerror(errno));
-	static const char *const controllers[] = {"+cpu", "+memory", "+pids", "+io"};
-	for (size_t i = 0; i < sizeof controllers / sizeof *controllers; i++) {
-		// A kernel without one of them only lacks that limit.
-		if (!write_file("/sys/fs/cgroup/cgroup.subtree_control", controllers[i]) ||
-		    !write_file(CGROUP_DIR "/cgroup.subtree_control", controllers[i]))
-			say("controller %s: %s", controllers[i], strerror(errno));
-	}
-	umask(022);
+static void raise_loopback(void) {
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0) log_line("raise loopback: %s", strerror(errno));
+  if (fd >= 0) close(fd);
+}
+
+void boot(void) {
+  umask(0);
+  mount_at("devtmpfs", "/dev", MS_NOSUID, "mode=0755");
+  log_open();
+  reboot(RB_DISABLE_CAD);
+  signal(SIGPIPE, SIG_IGN);
+  uevent_open();
+  modules_load("/modules");
+  unlink("/modules/order");
+  unlink("/init");
+  change_root();
+  mount_system();
+  cgroup_init();
+  raise_loopback();
+  struct rlimit files = {.rlim_cur = 65536, .rlim_max = 1048576};
+  setrlimit(RLIMIT_NOFILE, &files);
 }

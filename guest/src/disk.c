@@ -1,5 +1,5 @@
-// Disks that the host has plugged into the SCSI controller.
-#include <dirent.h>
+#include "disk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -9,127 +9,209 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include "job.h"
+#include "log.h"
+#include "loop.h"
+#include "paths.h"
+#include "scsi.h"
+#include "text.h"
 
-enum { MAX_DISKS = 256, DEFAULT_TIMEOUT_MS = 10000 };
+enum { TARGET_MAX = 255, TIMEOUT_MAX_MS = 600000, TIMEOUT_DEFAULT_MS = 10000 };
 
-static struct {
-	char name[129];
-	char device[32]; // sysfs directory name of the block device, "sda"
-} disks[MAX_DISKS];
+struct disk {
+  char name[129];
+  uint32_t target;
+  AttachDisk_Use use;
+  enum { WAITING, MOUNTED, DETACHING } state;
+  unsigned int users;
+  struct call call; // WAITING, DETACHING: the one to answer
+  struct timer timer;
+  char device[SCSI_PATH]; // sysfs directory of the SCSI device
+  struct disk *next;
+};
 
-bool valid_name(const char *name)
-{
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
-	size_t size = name ? strlen(name) : 0;
-	return size > 0 && size <= 128 && name[0] != '.' && strspn(name, allowed) == size;
+static struct disk *disks;
+
+static void mount_path(const struct disk *disk, char *path, size_t size) {
+  snprintf(path, size, PATH_DISKS "/%s", disk->name);
 }
 
-static int find_host(void)
-{
-	for (int host = 0; host < 32; host++) {
-		char path[80], driver[32];
-		snprintf(path, sizeof path, "/sys/class/scsi_host/host%d/proc_name", host);
-		if (read_file(path, driver, sizeof driver) >= 0 && strncmp(driver, "virtio_scsi", 11) == 0)
-			return host;
-	}
-	return -1;
+static struct disk *find(const char *name) {
+  for (struct disk *disk = disks; disk; disk = disk->next) {
+    if (strcmp(disk->name, name) == 0) return disk;
+  }
+  return NULL;
 }
 
-// Waits until the target's block device is there; the driver probes it in the background.
-static bool wait_for_device(int host, unsigned target, unsigned timeout_ms, char device[32])
-{
-	char path[96];
-	snprintf(path, sizeof path, "/sys/bus/scsi/devices/%d:0:%u:0/block", host, target);
-	for (unsigned waited = 0; waited < timeout_ms; waited++) {
-		DIR *dir = opendir(path);
-		struct dirent *e = NULL;
-		while (dir && (e = readdir(dir)) && e->d_name[0] == '.')
-			continue;
-		if (e)
-			snprintf(device, 32, "%.31s", e->d_name);
-		bool found = e != NULL;
-		if (dir)
-			closedir(dir);
-		char node[96];
-		snprintf(node, sizeof node, "/dev/%s", device);
-		if (found && access(node, F_OK) == 0)
-			return true;
-		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-	}
-	return false;
+static void forget(struct disk *disk) {
+  struct disk **place = &disks;
+  while (*place != disk) place = &(*place)->next;
+  *place = disk->next;
+  timer_disarm(&disk->timer);
+  loop_free_later(disk);
 }
 
-static bool mount_disk(const hyperd_agent_v1_AttachDisk *a, const char *device, struct failure *f)
-{
-	char node[96], target[256];
-	snprintf(node, sizeof node, "/dev/%s", device);
-	snprintf(target, sizeof target, DISK_DIR "/%s", a->name);
-	if (mkdir(target, 0755) < 0 && errno != EEXIST)
-		return fail(f, ERR(SYSTEM), "attach disk: make %s", target);
-	if (a->use == hyperd_agent_v1_AttachDisk_Use_SCRATCH) {
-		if (mount(node, target, "ext4", MS_NOATIME, "noinit_itable") == 0)
-			return true;
-		fail(f, ERR(SYSTEM), "attach disk: mount %s as ext4", a->name);
-	} else {
-		if (mount(node, target, "squashfs", MS_RDONLY, NULL) == 0)
-			return true;
-		fail(f, ERR(SYSTEM), "attach disk: mount %s as squashfs", a->name);
-	}
-	rmdir(target);
-	return false;
+static bool mount_disk(const struct disk *disk, const char *node, struct failure *failure) {
+  char path[512];
+  mount_path(disk, path, sizeof path);
+  if (mkdir(path, 0755) < 0 && errno != EEXIST) return fail_errno(failure, "create \"%s\"", path);
+  int result;
+  if (disk->use == AttachDisk_Use_ROOTFS) {
+    result = mount(node, path, "squashfs", MS_RDONLY | MS_NODEV, NULL);
+    if (result < 0 && errno == EINVAL) result = mount(node, path, "erofs", MS_RDONLY | MS_NODEV, NULL);
+  } else {
+    result = mount(node, path, "ext4", MS_NOATIME | MS_NODEV, NULL);
+  }
+  if (result == 0) return true;
+  fail_errno(failure, "mount disk \"%s\"", disk->name);
+  rmdir(path);
+  return false;
 }
 
-static int find_disk(const char *name)
-{
-	for (int i = 0; i < MAX_DISKS; i++)
-		if (strcmp(disks[i].name, name) == 0)
-			return i;
-	return -1;
+static void try_mount(struct disk *disk) {
+  char node[SCSI_PATH];
+  int fd = scsi_open(disk->target, disk->device, node);
+  if (fd < 0) return;
+  ioctl(fd, BLKFLSBUF, 0); // pages of a disk that was at this target before
+  struct failure failure;
+  bool mounted = mount_disk(disk, node, &failure);
+  close(fd);
+  timer_disarm(&disk->timer);
+  if (mounted) {
+    disk->state = MOUNTED;
+    answer_done(disk->call);
+  } else {
+    scsi_delete(disk->device);
+    answer_failure(disk->call, &failure);
+    forget(disk);
+  }
 }
 
-bool attach_disk(const hyperd_agent_v1_AttachDisk *a, struct failure *f)
-{
-	if (!valid_name(a->name))
-		return fail(f, ERR(INVALID), "attach disk: name \"%.140s\"", a->name ? a->name : "");
-	if (find_disk(a->name) >= 0)
-		return fail(f, ERR(EXISTS), "attach disk: %s is attached already", a->name);
-	int slot = find_disk("");
-	int host = find_host();
-	if (slot < 0 || host < 0)
-		return fail(f, ERR(PRECONDITION), "attach disk: %s", host < 0 ? "no SCSI host" : "too many disks");
-	char path[80], text[32];
-	snprintf(path, sizeof path, "/sys/class/scsi_host/host%d/scan", host);
-	snprintf(text, sizeof text, "0 %u 0", (unsigned)a->target);
-	if (!write_file(path, text))
-		return fail(f, ERR(SYSTEM), "attach disk: scan target %u", (unsigned)a->target);
-	char device[32] = "";
-	unsigned timeout_ms = a->timeout_ms ? a->timeout_ms : DEFAULT_TIMEOUT_MS;
-	if (!wait_for_device(host, a->target, timeout_ms, device))
-		return fail(f, ERR(TIMEOUT), "attach disk: no disk at target %u within %u ms", (unsigned)a->target, timeout_ms);
-	if (!mount_disk(a, device, f))
-		return false;
-	snprintf(disks[slot].name, sizeof disks[slot].name, "%s", a->name);
-	snprintf(disks[slot].device, sizeof disks[slot].device, "%s", device);
-	return true;
+void disk_look(void) {
+  for (struct disk *disk = disks, *next; disk; disk = next) {
+    next = disk->next;
+    if (disk->state == WAITING) try_mount(disk);
+  }
 }
 
-bool detach_disk(const char *name, struct failure *f)
-{
-	int slot = valid_name(name) ? find_disk(name) : -1;
-	if (slot < 0)
-		return fail(f, ERR(NOT_FOUND), "detach disk: no disk \"%.140s\"", name ? name : "");
-	char path[256];
-	snprintf(path, sizeof path, DISK_DIR "/%s", name);
-	if (umount2(path, 0) < 0 && umount2(path, MNT_DETACH) < 0)
-		return fail(f, ERR(SYSTEM), "detach disk: unmount %s", name);
-	rmdir(path);
-	snprintf(path, sizeof path, "/sys/block/%s/device/delete", disks[slot].device);
-	if (!write_file(path, "1"))
-		return fail(f, ERR(SYSTEM), "detach disk: delete device of %s", name);
-	disks[slot].name[0] = '\0';
-	return true;
+static void time_out(struct timer *timer) {
+  struct disk *disk = CONTAINER_OF(timer, struct disk, timer);
+  struct failure failure;
+  fail(&failure, Error_Code_TIMEOUT, "attach disk \"%s\": no device at target %u in time", disk->name, disk->target);
+  answer_failure(disk->call, &failure);
+  forget(disk);
+}
+
+static bool may_attach(const AttachDisk *wanted, struct failure *failure) {
+  const char *name = wanted->name ? wanted->name : "";
+  if (!text_is_name(name)) return fail(failure, Error_Code_INVALID, "attach disk \"%s\": not a valid name", name);
+  if (wanted->target > TARGET_MAX || wanted->timeout_ms > TIMEOUT_MAX_MS || wanted->use > AttachDisk_Use_SCRATCH) {
+    return fail(failure, Error_Code_INVALID, "attach disk \"%s\": target at most %d, timeout at most %d ms, use 0 or 1",
+                name, TARGET_MAX, TIMEOUT_MAX_MS);
+  }
+  for (struct disk *disk = disks; disk; disk = disk->next) {
+    if (strcmp(disk->name, name) == 0 || disk->target == wanted->target) {
+      return fail(failure, Error_Code_EXISTS, "attach disk \"%s\": \"%s\" is attached at target %u", name, disk->name,
+                  disk->target);
+    }
+  }
+  return scsi_scan(wanted->target) || fail_errno(failure, "attach disk \"%s\": scan target %u", name, wanted->target);
+}
+
+void disk_attach(struct call call, const AttachDisk *wanted) {
+  struct failure failure;
+  struct disk *disk = NULL;
+  if (may_attach(wanted, &failure)) {
+    disk = calloc(1, sizeof *disk);
+    if (!disk) fail_errno(&failure, "attach disk");
+  }
+  if (!disk) {
+    answer_failure(call, &failure);
+    return;
+  }
+  *disk = (struct disk){.target = wanted->target, .use = wanted->use, .call = call, .timer.fire = time_out, .next = disks};
+  strcpy(disk->name, wanted->name);
+  disks = disk;
+  timer_arm(&disk->timer, wanted->timeout_ms ? wanted->timeout_ms : TIMEOUT_DEFAULT_MS);
+  try_mount(disk);
+}
+
+static int detach_work(const void *argument) {
+  const struct disk *disk = argument;
+  char path[512];
+  mount_path(disk, path, sizeof path);
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0) {
+    syncfs(fd);
+    close(fd);
+  }
+  // A container that is just starting has copies of all mounts for a moment.
+  for (int attempt = 0; umount2(path, 0) < 0; attempt++) {
+    if (errno != EBUSY) return errno;
+    if (attempt == 100) {
+      if (umount2(path, MNT_DETACH) < 0) return errno;
+      break;
+    }
+    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+  }
+  rmdir(path);
+  return scsi_delete(disk->device) ? 0 : errno;
+}
+
+static void detached(void *context, int error) {
+  struct disk *disk = context;
+  if (error == 0) {
+    answer_done(disk->call);
+    forget(disk);
+    return;
+  }
+  struct failure failure;
+  errno = error;
+  fail_errno(&failure, "detach disk \"%s\"", disk->name);
+  answer_failure(disk->call, &failure);
+  disk->state = MOUNTED;
+}
+
+void disk_detach(struct call call, const char *name) {
+  struct failure failure;
+  struct disk *disk = find(name ? name : "");
+  if (!disk) {
+    fail(&failure, Error_Code_NOT_FOUND, "detach disk \"%s\": not attached", name ? name : "");
+  } else if (disk->state != MOUNTED || disk->users > 0) {
+    fail(&failure, Error_Code_PRECONDITION, "detach disk \"%s\": %s", name, disk->users > 0 ? "a container uses it" : "busy");
+  } else {
+    disk->state = DETACHING;
+    disk->call = call;
+    if (job_start(detach_work, disk, detached, disk)) return;
+    fail_errno(&failure, "detach disk \"%s\"", name);
+    disk->state = MOUNTED;
+  }
+  answer_failure(call, &failure);
+}
+
+bool disk_use(const char *name, AttachDisk_Use use, struct failure *failure) {
+  struct disk *disk = find(name);
+  if (!disk || disk->state != MOUNTED || disk->use != use) {
+    return fail(failure, Error_Code_NOT_FOUND, "find disk \"%s\": no such %s", name,
+                use == AttachDisk_Use_ROOTFS ? "rootfs" : "scratch disk");
+  }
+  disk->users++;
+  return true;
+}
+
+void disk_unuse(const char *name) {
+  struct disk *disk = find(name);
+  if (disk) disk->users--;
+}
+
+void disk_unmount_all(void) {
+  for (struct disk *disk = disks; disk; disk = disk->next) {
+    char path[512];
+    mount_path(disk, path, sizeof path);
+    if (disk->state != WAITING && umount2(path, 0) < 0) umount2(path, MNT_DETACH);
+  }
 }

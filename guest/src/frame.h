@@ -1,34 +1,54 @@
-// Frames of the agent protocol: see the head comment of agent.proto.
-#pragma once
+#ifndef HYPERD_FRAME_H
+#define HYPERD_FRAME_H
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FRAME_HEADER = 24, FRAME_TRAILER = 4, FRAME_MAX_PAYLOAD = 65536 };
+// Frames of guest/agent.proto (see its head comment): encoding, and a decoder that finds its way back after garbage.
+
+enum {
+  FRAME_HEADER = 24,
+  FRAME_TRAILER = 4,
+  FRAME_PAYLOAD_MAX = 65536,
+  FRAME_MAX = FRAME_HEADER + FRAME_PAYLOAD_MAX + FRAME_TRAILER,
+};
+
 enum frame_type { FRAME_CONTROL = 1, FRAME_DATA = 2, FRAME_ACK = 3 };
-enum { DATA_EOF = 1, ACK_RESUME = 1 };
+
+enum {
+  FRAME_EOF = 1,    // DATA
+  FRAME_RESUME = 1, // ACK
+};
 
 struct frame {
-	uint8_t type;
-	uint8_t flags;
-	uint32_t stream;
-	uint32_t length;
-	uint64_t offset;
-	const uint8_t *payload; // inside the decoder's buffer: valid until the next decoder call
+  uint8_t type;
+  uint8_t flags;
+  uint32_t stream;
+  uint32_t length;
+  uint64_t offset;
+  const uint8_t *payload; // of a decoded frame; not used when encoding
 };
 
-// Writes header and trailer of `f` (its payload is not touched).
-void frame_encode(const struct frame *f, uint8_t header[FRAME_HEADER], uint8_t trailer[FRAME_TRAILER]);
+// Puts header and trailer around the `frame->length` payload bytes that are at `out + FRAME_HEADER` already. Returns
+// the size of the whole frame.
+size_t frame_seal(uint8_t *out, const struct frame *frame);
 
-// Collects bytes of the stream; room for one whole frame.
 struct decoder {
-	uint8_t buffer[FRAME_HEADER + FRAME_MAX_PAYLOAD + FRAME_TRAILER];
-	size_t start;
-	size_t end;
+  uint8_t *buffer; // FRAME_MAX bytes
+  size_t start;
+  size_t end;
 };
 
-// Where the next bytes of the stream go, and how many fit (never 0 after decoder_next has returned false).
-uint8_t *decoder_space(struct decoder *d, size_t *size);
-void decoder_filled(struct decoder *d, size_t size);
-// The next whole frame, or false when more bytes are needed. Skips what is no frame.
-bool decoder_next(struct decoder *d, struct frame *f);
+// False: no memory.
+bool decoder_init(struct decoder *decoder);
+void decoder_free(struct decoder *decoder);
+
+// Where the next received bytes go; at least one byte once `decoder_next` has returned false.
+uint8_t *decoder_space(struct decoder *decoder, size_t *size);
+void decoder_added(struct decoder *decoder, size_t size);
+
+// The next whole frame, whose payload is valid until `decoder_space`. False: more bytes are needed.
+bool decoder_next(struct decoder *decoder, struct frame *frame);
+
+#endif

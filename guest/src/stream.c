@@ -1,77 +1,64 @@
 #include "stream.h"
 
-#include <stdlib.h>
-#include <string.h>
+static uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-void stream_free(struct stream *s)
-{
-	free(s->ring);
-	s->ring = NULL;
+size_t output_room(const struct output *output) {
+  size_t size = ring_size(&output->ring);
+  return output->ended || size >= STREAM_WINDOW ? 0 : STREAM_WINDOW - size;
 }
 
-uint8_t *stream_space(struct stream *s, size_t *size)
-{
-	if (!s->ring)
-		s->ring = malloc(STREAM_WINDOW);
-	size_t room = STREAM_WINDOW - (size_t)(s->end - s->start);
-	if (!s->ring || room == 0)
-		return NULL;
-	size_t at = (size_t)(s->end % STREAM_WINDOW);
-	size_t to_wrap = STREAM_WINDOW - at;
-	*size = room < to_wrap ? room : to_wrap;
-	return s->ring + at;
+// The final drain of a process may put more than a window into the ring.
+static uint64_t send_limit(const struct output *output) {
+  return smaller(output->ring.end, output->ring.start + STREAM_WINDOW);
 }
 
-void stream_filled(struct stream *s, size_t size)
-{
-	s->end += size;
+bool output_sendable(const struct output *output) {
+  if (output->held) return false;
+  if (output->next < send_limit(output)) return true;
+  return output->ended && output->next == output->ring.end && !output->eof_sent;
 }
 
-const uint8_t *stream_bytes(const struct stream *s, uint64_t from, size_t *size)
-{
-	size_t at = (size_t)(from % STREAM_WINDOW);
-	size_t to_wrap = STREAM_WINDOW - at;
-	size_t have = (size_t)(s->end - from);
-	*size = have < to_wrap ? have : to_wrap;
-	return s->ring + at;
+size_t output_take(struct output *output, uint8_t *bytes, size_t size, uint64_t *offset, bool *eof) {
+  size = (size_t)smaller(size, send_limit(output) - output->next);
+  ring_copy(&output->ring, output->next, size, bytes);
+  *offset = output->next;
+  output->next += size;
+  *eof = output->ended && output->next == output->ring.end;
+  output->eof_sent = *eof;
+  return size;
 }
 
-size_t stream_append(struct stream *s, const uint8_t *data, size_t size)
-{
-	size_t done = 0;
-	while (done < size) {
-		size_t room = 0;
-		uint8_t *to = stream_space(s, &room);
-		if (!to)
-			break;
-		size_t part = size - done < room ? size - done : room;
-		memcpy(to, data + done, part);
-		stream_filled(s, part);
-		done += part;
-	}
-	return done;
+void output_acknowledge(struct output *output, uint64_t offset) {
+  if (offset > output->ring.start && offset <= output->next) ring_drop(&output->ring, offset);
 }
 
-void stream_acknowledge(struct stream *s, uint64_t offset)
-{
-	if (offset > s->sent)
-		offset = s->sent;
-	if (offset > s->start)
-		s->start = offset;
+void output_resume(struct output *output, uint64_t offset) {
+  offset = smaller(offset, output->ring.end);
+  if (offset > output->ring.start) ring_drop(&output->ring, offset);
+  output->next = output->ring.start;
+  output->eof_sent = false;
+  output->held = false;
 }
 
-void stream_resume(struct stream *s, uint64_t offset)
-{
-	if (offset > s->end)
-		offset = s->end;
-	if (offset > s->start)
-		s->start = offset;
-	s->sent = s->start;
-	s->eof_sent = false;
-	s->paused = false;
-}
+void output_hold(struct output *output) { output->held = true; }
 
-bool stream_wants_to_send(const struct stream *s)
-{
-	return !s->paused && (s->sent < s->end || (s->eof && !s->eof_sent));
+bool input_receive(struct input *input, uint64_t offset, const uint8_t *bytes, size_t size, bool eof) {
+  uint64_t received = input->ring.end;
+  if (input->ended || offset > received || offset + size < offset || offset + size < received) return false;
+  size_t skip = (size_t)(received - offset);
+  bytes += skip;
+  size -= skip;
+  if (input->closed) {
+    input->ring.start = input->ring.end += size;
+  } else {
+    // A host that comes back knows what was received, not what was acknowledged: it may have a second window under way.
+    size_t room = 2 * STREAM_WINDOW - ring_size(&input->ring);
+    if (size > room) {
+      size = room;
+      eof = false;
+    }
+    if (!ring_append(&input->ring, bytes, size)) return false;
+  }
+  input->ended = eof;
+  return size > 0 || eof;
 }

@@ -1,33 +1,41 @@
-// One output or input stream of a process: bytes by absolute offset, kept until the other side has acknowledged (output)
-// or the process has taken them (input).
-#pragma once
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#ifndef HYPERD_STREAM_H
+#define HYPERD_STREAM_H
+
+#include "ring.h"
+
+// Offsets, acknowledgements and resumption of one stream (FLOW and RECONNECT in guest/agent.proto). No I/O here.
 
 enum { STREAM_WINDOW = 256 * 1024 };
 
-struct stream {
-	uint8_t *ring;  // STREAM_WINDOW bytes, allocated with the first byte; offset o is at ring[o % STREAM_WINDOW]
-	uint64_t start; // lowest offset held
-	uint64_t end;   // behind the last byte
-	uint64_t sent;  // output: everything below has been sent on this connection
-	bool eof;       // nothing comes behind `end`
-	bool eof_sent;
-	bool paused; // output: waits for the host's RESUME
+// What a process has written and the host has not acknowledged.
+struct output {
+  struct ring ring;
+  uint64_t next;  // the first offset not sent on this connection
+  bool ended;     // nothing comes behind ring.end
+  bool eof_sent;  // on this connection
+  bool held;      // a new connection: nothing is sent before the host's RESUME
 };
 
-void stream_free(struct stream *s);
-// The contiguous space behind `end`; NULL when there is none (or no memory).
-uint8_t *stream_space(struct stream *s, size_t *size);
-void stream_filled(struct stream *s, size_t size);
-// The contiguous bytes at offset `from` (start <= from <= end).
-const uint8_t *stream_bytes(const struct stream *s, uint64_t from, size_t *size);
-// Appends as much as fits; returns how much.
-size_t stream_append(struct stream *s, const uint8_t *data, size_t size);
-// Forgets everything below `offset`; an offset outside of what was sent is cut to it.
-void stream_acknowledge(struct stream *s, uint64_t offset);
-// A new connection: send again from `offset`.
-void stream_resume(struct stream *s, uint64_t offset);
-// True when there is something to send.
-bool stream_wants_to_send(const struct stream *s);
+// How much more may be read from the process now.
+size_t output_room(const struct output *output);
+bool output_sendable(const struct output *output);
+// Copies what is to be sent next (at most `size` bytes) and counts it as sent. `eof`: the stream ends behind it.
+size_t output_take(struct output *output, uint8_t *bytes, size_t size, uint64_t *offset, bool *eof);
+// The host is done with all below `offset`. Offsets that cannot be right are ignored.
+void output_acknowledge(struct output *output, uint64_t offset);
+// The host wants everything from `offset` on (again); what is held no more cannot be sent again.
+void output_resume(struct output *output, uint64_t offset);
+void output_hold(struct output *output);
+
+// What the host has sent and the process has not read.
+struct input {
+  struct ring ring; // ring.end: bytes received, ring.start: bytes done with
+  bool ended;       // nothing comes behind ring.end
+  bool closed;      // nobody reads it: everything is dropped
+};
+
+// Takes a DATA payload: bytes received before are skipped, bytes behind a gap or beyond the window are not taken.
+// Returns true when something has changed.
+bool input_receive(struct input *input, uint64_t offset, const uint8_t *bytes, size_t size, bool eof);
+
+#endif

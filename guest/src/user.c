@@ -1,156 +1,178 @@
-// Users and groups as the image's own files name them; the rules are those of Docker's --user.
-#include <stdio.h>
+#include "user.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent.h"
+#include "text.h"
 
-enum { MAX_GROUPS = sizeof(((struct user *)0)->groups) / sizeof(gid_t) };
+struct passwd_entry {
+  char *name;
+  uint64_t uid, gid;
+  char *home;
+};
 
-// Copies field `index` of the colon-separated line at `line` (up to its line feed).
-static bool field(const char *line, int index, char *out, size_t size)
-{
-	size_t length = strcspn(line, "\n");
-	const char *end = line + length;
-	for (; index > 0; index--) {
-		const char *colon = memchr(line, ':', (size_t)(end - line));
-		if (!colon)
-			return false;
-		line = colon + 1;
-	}
-	const char *colon = memchr(line, ':', (size_t)(end - line));
-	size_t n = (size_t)((colon ? colon : end) - line);
-	if (n >= size)
-		return false;
-	memcpy(out, line, n);
-	out[n] = '\0';
-	return true;
+struct group_entry {
+  char *name;
+  uint64_t gid;
+  char *members;
+};
+
+struct lines {
+  FILE *file;
+  char *line;
+  size_t size;
+};
+
+enum { LINE_MAX_BYTES = 1 << 20 };
+
+// The next line without its end; NULL: no more. A line that is out of all reason ends the file.
+static char *next_line(struct lines *lines) {
+  if (!lines->file) return NULL;
+  ssize_t length = getline(&lines->line, &lines->size, lines->file);
+  if (length < 0 || length > LINE_MAX_BYTES) return NULL;
+  lines->line[strcspn(lines->line, "\r\n")] = '\0';
+  return lines->line;
 }
 
-static const char *next_line(const char *line)
-{
-	const char *end = strchr(line, '\n');
-	return end ? end + 1 : NULL;
+// Cuts `line` at colons; missing fields are empty.
+static void cut(char *line, char **fields, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    fields[i] = line;
+    line += strcspn(line, ":");
+    if (*line) *line++ = '\0';
+  }
 }
 
-static bool parse_id(const char *text, unsigned *id)
-{
-	char *end;
-	if (*text < '0' || *text > '9')
-		return false;
-	unsigned long value = strtoul(text, &end, 10);
-	if (*end != '\0' || value > 0x7fffffff)
-		return false;
-	*id = (unsigned)value;
-	return true;
+// Lines that do not parse are skipped, as C libraries do it.
+static bool next_user(struct lines *lines, struct passwd_entry *entry) {
+  for (char *line; (line = next_line(lines));) {
+    char *fields[7];
+    cut(line, fields, 7);
+    if (!*fields[0] || !text_number(fields[2], USER_ID_MAX, &entry->uid) ||
+        !text_number(fields[3], USER_ID_MAX, &entry->gid)) {
+      continue;
+    }
+    entry->name = fields[0];
+    entry->home = fields[5];
+    return true;
+  }
+  return false;
 }
 
-// The line whose field 0 is `name`, or, for a number, whose field 2 is that number.
-static const char *find_line(const char *file, const char *name)
-{
-	unsigned id = 0, line_id;
-	bool numeric = parse_id(name, &id);
-	char value[256];
-	for (const char *line = file; line && *line; line = next_line(line))
-		if (field(line, 0, value, sizeof value) && strcmp(value, name) == 0)
-			return line;
-	for (const char *line = file; numeric && line && *line; line = next_line(line))
-		if (field(line, 2, value, sizeof value) && parse_id(value, &line_id) && line_id == id)
-			return line;
-	return NULL;
+static bool next_group(struct lines *lines, struct group_entry *entry) {
+  for (char *line; (line = next_line(lines));) {
+    char *fields[4];
+    cut(line, fields, 4);
+    if (!*fields[0] || !text_number(fields[2], USER_ID_MAX, &entry->gid)) continue;
+    entry->name = fields[0];
+    entry->members = fields[3];
+    return true;
+  }
+  return false;
 }
 
-static bool group_id(const char *name, const char *group, gid_t *gid)
-{
-	char value[32];
-	unsigned id;
-	const char *line = find_line(group, name);
-	if (line && field(line, 2, value, sizeof value) && parse_id(value, &id)) {
-		*gid = id;
-		return true;
-	}
-	if (!parse_id(name, &id))
-		return false;
-	*gid = id;
-	return true;
+static void add_group(struct user *user, uint64_t gid) {
+  for (size_t i = 0; i < user->group_count; i++) {
+    if (user->groups[i] == gid) return;
+  }
+  if (user->group_count < USER_GROUPS_MAX) user->groups[user->group_count++] = (uint32_t)gid;
 }
 
-static void add_group(struct user *u, gid_t gid)
-{
-	for (size_t i = 0; i < u->group_count; i++)
-		if (u->groups[i] == gid)
-			return;
-	if (u->group_count < MAX_GROUPS)
-		u->groups[u->group_count++] = gid;
+static bool has_member(const char *members, const char *name) {
+  size_t length = strlen(name);
+  while (*members) {
+    size_t member = strcspn(members, ",");
+    if (member == length && memcmp(members, name, length) == 0) return true;
+    members += member + (members[member] == ',');
+  }
+  return false;
 }
 
-static bool is_member(const char *line, const char *name)
-{
-	char members[4096];
-	if (!field(line, 3, members, sizeof members))
-		return false;
-	for (char *save = NULL, *member = strtok_r(members, ",", &save); member; member = strtok_r(NULL, ",", &save))
-		if (strcmp(member, name) == 0)
-			return true;
-	return false;
+// Finds the user by name or number. Returns its name in passwd (to be freed), NULL when it is a bare number.
+static bool find_user(const char *wanted, FILE *passwd, struct user *user, char **name) {
+  uint64_t number = 0;
+  bool numeric = !*wanted || text_number(wanted, USER_ID_MAX, &number);
+  struct lines lines = {.file = passwd};
+  struct passwd_entry entry;
+  bool found = false;
+  while (!found && next_user(&lines, &entry)) {
+    found = (*wanted && strcmp(entry.name, wanted) == 0) || (numeric && entry.uid == number);
+  }
+  if (found) {
+    user->uid = (uint32_t)entry.uid;
+    user->gid = (uint32_t)entry.gid;
+    if (*entry.home) snprintf(user->home, sizeof user->home, "%s", entry.home);
+    *name = strdup(entry.name);
+  } else if (numeric) {
+    user->uid = (uint32_t)number;
+  }
+  free(lines.line);
+  return found || numeric;
 }
 
-// The groups that list the user as a member.
-static void add_memberships(struct user *u, const char *name, const char *group)
-{
-	char value[32];
-	unsigned id;
-	for (const char *line = group; line && *line; line = next_line(line))
-		if (is_member(line, name) && field(line, 2, value, sizeof value) && parse_id(value, &id))
-			add_group(u, id);
+static bool find_group(const char *wanted, FILE *group, uint64_t *gid) {
+  bool numeric = text_number(wanted, USER_ID_MAX, gid);
+  struct lines lines = {.file = group};
+  struct group_entry entry;
+  bool found = false;
+  while (!found && next_group(&lines, &entry)) {
+    if (strcmp(entry.name, wanted) == 0) {
+      *gid = entry.gid;
+      found = true;
+    }
+  }
+  free(lines.line);
+  if (group) rewind(group);
+  return found || numeric;
 }
 
-static bool resolve_user(const char *name, const char *passwd, const char *group, bool own_group, struct user *u,
-                         struct failure *f)
-{
-	char value[256];
-	unsigned id;
-	const char *line = find_line(passwd, name);
-	if (!line) {
-		if (!parse_id(name, &id))
-			return fail(f, ERR(INVALID), "unable to find user %s: no matching entries in passwd file", name);
-		u->uid = id;
-		return true;
-	}
-	if (!field(line, 2, value, sizeof value) || !parse_id(value, &id))
-		return fail(f, ERR(INVALID), "user %s: its line in the passwd file is damaged", name);
-	u->uid = id;
-	if (own_group && field(line, 3, value, sizeof value) && parse_id(value, &id))
-		u->gid = id;
-	if (field(line, 5, value, sizeof value) && *value)
-		snprintf(u->home, sizeof u->home, "%s", value);
-	if (own_group && field(line, 0, value, sizeof value))
-		add_memberships(u, value, group);
-	return true;
+static void add_memberships(const char *name, FILE *group, struct user *user) {
+  struct lines lines = {.file = group};
+  struct group_entry entry;
+  while (next_group(&lines, &entry)) {
+    if (has_member(entry.members, name)) add_group(user, entry.gid);
+  }
+  free(lines.line);
+  if (group) rewind(group);
 }
 
-bool user_resolve(const char *text, char *const *additional, size_t additional_count, const char *passwd,
-                  const char *group, struct user *u, struct failure *f)
-{
-	char name[256];
-	*u = (struct user){0};
-	snprintf(u->home, sizeof u->home, "/");
-	if (strlen(text) >= sizeof name)
-		return fail(f, ERR(INVALID), "user \"%.64s...\" is too long", text);
-	strcpy(name, *text ? text : "0");
-	char *colon = strchr(name, ':');
-	if (colon)
-		*colon = '\0';
-	const char *group_name = colon ? colon + 1 : "";
-	if (!resolve_user(*name ? name : "0", passwd, group, *group_name == '\0', u, f))
-		return false;
-	if (*group_name && !group_id(group_name, group, &u->gid))
-		return fail(f, ERR(INVALID), "unable to find group %s: no matching entries in group file", group_name);
-	for (size_t i = 0; i < additional_count; i++) {
-		gid_t gid;
-		if (!group_id(additional[i], group, &gid))
-			return fail(f, ERR(INVALID), "unable to find group %s: no matching entries in group file", additional[i]);
-		add_group(u, gid);
-	}
-	return true;
+bool user_resolve(const char *spec, char *const *additional, size_t additional_count, FILE *passwd, FILE *group,
+                  struct user *user, char *error, size_t error_size) {
+  *user = (struct user){.home = "/"};
+  char wanted[256];
+  if (strlen(spec) >= sizeof wanted) {
+    snprintf(error, error_size, "user longer than %zu bytes", sizeof wanted - 1);
+    return false;
+  }
+  strcpy(wanted, spec);
+  char *group_wanted = strchr(wanted, ':');
+  if (group_wanted) *group_wanted++ = '\0';
+  char *name = NULL;
+  if (!find_user(wanted, passwd, user, &name)) {
+    snprintf(error, error_size, "unable to find user \"%s\": no matching entries in passwd file", wanted);
+    return false;
+  }
+  if (group_wanted && *group_wanted) {
+    uint64_t gid;
+    if (!find_group(group_wanted, group, &gid)) {
+      snprintf(error, error_size, "unable to find group \"%s\": no matching entries in group file", group_wanted);
+      free(name);
+      return false;
+    }
+    user->gid = (uint32_t)gid;
+    add_group(user, gid);
+  } else {
+    add_group(user, user->gid);
+    if (name) add_memberships(name, group, user);
+  }
+  free(name);
+  for (size_t i = 0; i < additional_count; i++) {
+    uint64_t gid;
+    if (!find_group(additional[i], group, &gid)) {
+      snprintf(error, error_size, "unable to find group \"%s\": no matching entries in group file", additional[i]);
+      return false;
+    }
+    add_group(user, gid);
+  }
+  return true;
 }
