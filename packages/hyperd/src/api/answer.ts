@@ -14,19 +14,21 @@ export function sendError(reply: FastifyReply, error: unknown, statuses?: Status
   const { status, code, message } = errorAnswer(error, statuses);
   reply.code(status).header('X-Content-Type-Options', 'nosniff');
   if (wantsJson(reply.request.raw)) {
-    return reply.type('application/json').send(`${JSON.stringify({ message, code })}\n`);
+    return reply.header('Content-Type', 'application/json').send(jsonLine({ message, code }));
   }
   return reply.type('text/plain; charset=utf-8').send(`${message}\n`);
+}
+
+/** Bytes, because the framework would add a charset to the content type of a text; the original's JSON has none. */
+function jsonLine(value: unknown): Buffer {
+  return Buffer.from(`${JSON.stringify(value)}\n`);
 }
 
 /** Sends an answer. `signal` is the call's: it ends a streamed answer. */
 export async function sendAnswer(reply: FastifyReply, answer: Answer, signal: AbortSignal): Promise<void> {
   switch (answer.kind) {
     case 'json':
-      await reply
-        .code(answer.status)
-        .type('application/json')
-        .send(`${JSON.stringify(answer.value)}\n`);
+      await reply.code(answer.status).header('Content-Type', 'application/json').send(jsonLine(answer.value));
       return;
     case 'text':
       await reply.code(answer.status).type('text/plain; charset=utf-8').send(answer.text);

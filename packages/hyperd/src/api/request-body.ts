@@ -4,6 +4,8 @@ import { HyperError } from '../errors.ts';
 /** A pod specification with its files inside. */
 export const JSON_LIMIT_BYTES = 4 * 1024 * 1024;
 export const FORM_LIMIT_BYTES = 1024 * 1024;
+/** Of a body that is too large this much is read and dropped: a client that still sends would not see the answer. */
+const DROP_LIMIT_BYTES = 64 * 1024 * 1024;
 /** How long a small body may take to arrive, in ms. */
 const BODY_TIMEOUT_MS = 30_000;
 
@@ -16,15 +18,17 @@ export async function readBody(request: IncomingMessage, limitBytes: number): Pr
   try {
     for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       sizeBytes += chunk.length;
-      if (sizeBytes > limitBytes)
-        throw new HyperError('invalid-argument', `read request body: more than ${limitBytes} bytes`);
-      chunks.push(chunk);
+      if (sizeBytes <= limitBytes) chunks.push(chunk);
+      if (sizeBytes > limitBytes + DROP_LIMIT_BYTES) break;
     }
   } catch (error) {
     if (error instanceof HyperError) throw error;
     throw new HyperError('canceled', 'read request body: the client has gone', { cause: error });
   } finally {
     clearTimeout(timer);
+  }
+  if (sizeBytes > limitBytes) {
+    throw new HyperError('invalid-argument', `read request body: more than ${limitBytes} bytes`);
   }
   return Buffer.concat(chunks).toString('utf8');
 }
