@@ -1,3 +1,4 @@
+export { defaultHost } from "./default-host.ts";
 export { ApiError, ConnectionError } from './api-error.ts';
 export { Client, createClient, type LogOptions, type MachineSession } from './client.ts';
 export { demultiplex, type OutputChunk } from './demultiplex.ts';

@@ -53,7 +53,7 @@ async function serve(config: Config): Promise<void> {
   await images.collectGarbage();
   await using api = createApi({ pods, images, machines, about: { version: VERSION, rootDirectory: root }, logger });
   const urls = await api.listen(config.hosts);
-  logger.info({ version: VERSION, root, urls, ...(await machines.info()) }, 'hyperd is ready');
+  logger.info({ hyperd: VERSION, root, urls, hypervisor: await machines.info() }, 'hyperd is ready');
   machines.prepare(DEFAULT_SHAPE).catch((error: unknown) => logger.warn({ err: error }, 'prepare machine template'));
   logger.info({ signal: await ended }, 'hyperd ends; running pods go on');
 }
