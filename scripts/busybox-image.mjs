@@ -8,7 +8,8 @@ import { tar } from './tar.mjs';
 
 const PROGRAM = '/bin/busybox';
 const ARCHITECTURES = { x64: 'amd64', arm64: 'arm64' };
-const PASSWD = 'root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\nnobody:x:65534:65534:nobody:/home:/bin/false\n';
+const PASSWD =
+  'root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\nnobody:x:65534:65534:nobody:/home:/bin/false\n';
 const GROUP = 'root:x:0:\ndaemon:x:1:\nnogroup:x:65534:\n';
 
 /** Makes the archive unless it is newer than the program. */
@@ -24,7 +25,20 @@ function rootfs() {
   const directory = (name, mode = 0o755) => ({ name: `${name}/`, type: 'directory', mode });
   const file = (name, text, mode = 0o644) => ({ name, type: 'file', mode, data: Buffer.from(text) });
   return tar([
-    ...['bin', 'dev', 'etc', 'home', 'proc', 'sys', 'usr', 'usr/bin', 'usr/sbin', 'var', 'var/spool', 'var/www'].map((name) => directory(name)),
+    ...[
+      'bin',
+      'dev',
+      'etc',
+      'home',
+      'proc',
+      'sys',
+      'usr',
+      'usr/bin',
+      'usr/sbin',
+      'var',
+      'var/spool',
+      'var/www',
+    ].map((name) => directory(name)),
     directory('root', 0o700),
     directory('tmp', 0o1777),
     file('bin/busybox', readFileSync(PROGRAM), 0o755),
@@ -71,7 +85,10 @@ function imageLayout(layer) {
       name: 'index.json',
       type: 'file',
       mode: 0o644,
-      data: json({ schemaVersion: 2, manifests: [{ ...manifest, annotations, platform: { architecture, os: 'linux' } }] }),
+      data: json({
+        schemaVersion: 2,
+        manifests: [{ ...manifest, annotations, platform: { architecture, os: 'linux' } }],
+      }),
     },
     { name: 'blobs/', type: 'directory', mode: 0o755 },
     { name: 'blobs/sha256/', type: 'directory', mode: 0o755 },

@@ -16,7 +16,8 @@ export function prepareKernel(cache, out) {
   const unpacked = join(cache, 'kernel');
   if (!existsSync(join(unpacked, 'boot'))) unpack(cache, unpacked);
   const [image] = readdirSync(join(unpacked, 'boot')).filter((name) => name.startsWith('vmlinuz-'));
-  if (!image) throw new Error(`no boot/vmlinuz-* in ${unpacked}; remove that folder and run the set-up again`);
+  if (!image)
+    throw new Error(`no boot/vmlinuz-* in ${unpacked}; remove that folder and run the set-up again`);
   const vmlinux = join(out, 'vmlinux');
   if (!existsSync(vmlinux)) {
     writeFileSync(`${vmlinux}.tmp`, extractVmlinux(readFileSync(join(unpacked, 'boot', image))));

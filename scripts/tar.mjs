@@ -25,6 +25,12 @@ function header({ name, type, mode, linkName = '' }, size) {
   block.write(FLAGS[type], 156);
   block.write(linkName, 157);
   block.write('ustar\x0000', 257);
-  block.write(`${block.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, 148);
+  block.write(
+    `${block
+      .reduce((sum, byte) => sum + byte, 0)
+      .toString(8)
+      .padStart(6, '0')}\0 `,
+    148,
+  );
   return block;
 }
