@@ -1,6 +1,6 @@
-export { defaultHost } from "./default-host.ts";
 export { ApiError, ConnectionError } from './api-error.ts';
 export { Client, createClient, type LogOptions, type MachineSession } from './client.ts';
+export { defaultHost } from './default-host.ts';
 export { demultiplex, type OutputChunk } from './demultiplex.ts';
 export { type ProgressMessage, readProgress } from './progress.ts';
 export type { Session } from './session.ts';

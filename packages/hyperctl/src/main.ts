@@ -72,7 +72,9 @@ function hint(command: Command): string {
 
 function countText(least: number, most: number): string {
   if (least === most) return `${least} argument${least === 1 ? '' : 's'}`;
-  return most === Number.POSITIVE_INFINITY ? `at least ${least} arguments` : `${least} to ${most} arguments`;
+  return most === Number.POSITIVE_INFINITY
+    ? `at least ${least} argument${least === 1 ? '' : 's'}`
+    : `${least} to ${most} arguments`;
 }
 
 async function printHelp(names: readonly string[], terminal: Terminal): Promise<number> {

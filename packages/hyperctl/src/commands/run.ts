@@ -18,7 +18,7 @@ export const command: Command = {
   summary: 'Create a pod of one container, start it, and join it until it ends',
   details: `Missing images are pulled; progress goes to stderr. The exit code is the container's own. SIGINT, SIGTERM, SIGHUP and SIGQUIT go
 to the container; a second one within a second gives up waiting. On a terminal with -t all keys go to the container, and
-Ctrl-P Ctrl-Q leave it running. --rm needs hyperctl to stay, so it does not go together with -d.`,
+Ctrl-P Ctrl-Q leave it running, with --rm as well. --rm needs hyperctl to stay, so it does not go together with -d.`,
   options: [
     ...POD_OPTIONS,
     { name: 'detach', short: 'd', help: 'leave the pod running and print its id' },
@@ -67,23 +67,29 @@ async function runAttached(
   signals: SignalForwarder,
   remove: boolean,
 ): Promise<number> {
+  let wasDetached = false;
   try {
-    return await signals.orInterrupted(joinFirst(client, pod, terminal, signals));
+    const exitCode = await signals.orInterrupted(joinFirst(client, pod, terminal, signals));
+    wasDetached = exitCode === undefined;
+    return exitCode ?? 0;
   } catch (error) {
     if (error instanceof BrokenPipeError) return BROKEN_PIPE_EXIT_CODE;
     throw error;
   } finally {
-    if (remove) await client.removePod(pod);
+    if (remove && !wasDetached) await client.removePod(pod);
   }
 }
 
-/** Attaches to the pod's first container, starts the pod, and goes along until it has ended or was detached. */
+/**
+ * Attaches to the pod's first container, starts the pod, and goes along until the container has ended. Resolves with its exit code;
+ * undefined when the terminal was detached.
+ */
 async function joinFirst(
   client: Client,
   pod: string,
   terminal: Terminal,
   signals: SignalForwarder,
-): Promise<number> {
+): Promise<number | undefined> {
   const { spec } = await client.podInfo(pod);
   const container = spec.containers?.[0];
   if (!container) throw new Error(`attach to pod "${pod}": it has no container`);
@@ -102,7 +108,7 @@ async function joinFirst(
     ? followWindowSize(terminal.stdout, (size) => client.resizeTty(id, size))
     : () => undefined;
   try {
-    return (await joined) === 'detached' ? 0 : await client.wait(id, signals.signal);
+    return (await joined) === 'detached' ? undefined : await client.wait(id, signals.signal);
   } finally {
     stopFollowing();
   }
