@@ -1,6 +1,6 @@
-const DEFAULT_HOST = 'unix:///var/run/hyper.sock';
+import { defaultHost } from '@hyperd/client';
 
-/** Where the daemon is: the option, else `HYPER_HOST`, else the usual socket. */
+/** Where the daemon is: the option, else `HYPER_HOST`, else the usual socket of this user. */
 export function hostUrl(option: string | undefined): string {
-  return option || process.env.HYPER_HOST || DEFAULT_HOST;
+  return option || process.env.HYPER_HOST || defaultHost(process.env, process.getuid?.() ?? 0);
 }
