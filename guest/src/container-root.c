@@ -88,7 +88,7 @@ static bool mount_overlay(const StartContainer *start, struct failure *failure) 
   snprintf(options, sizeof options,
            "lowerdir=%s,upperdir=%s/upper,workdir=%s/work,index=off,metacopy=off,redirect_dir=off,xino=off", lower, base,
            base);
-  if (mount("overlay", PATH_STAGE, "overlay", MS_NODEV, options) < 0) return fail_errno(failure, "mount rootfs");
+  if (mount("overlay", PATH_STAGE, "overlay", 0, options) < 0) return fail_errno(failure, "mount rootfs");
   return true;
 }
 
@@ -187,6 +187,6 @@ bool container_root_enter(const StartContainer *start, struct failure *failure) 
 
 bool container_root_seal(const StartContainer *start, struct failure *failure) {
   if (!start->read_only_rootfs) return true;
-  if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV, NULL) == 0) return true;
+  if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0) return true;
   return fail_errno(failure, "make rootfs read-only");
 }

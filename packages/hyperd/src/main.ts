@@ -33,7 +33,10 @@ async function main(argv: readonly string[]): Promise<void> {
 
 /** The life of the daemon: open, restore, listen, wait for a signal, let go. Running pods outlive it. */
 async function serve(config: Config): Promise<void> {
-  const logger: Logger = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: true }));
+  const logger: Logger = pino(
+    { level: config.logLevel, base: null },
+    pino.destination({ fd: 2, sync: true }),
+  );
   for (const warning of config.warnings) logger.warn({}, warning);
   for (const path of [config.kernel, config.initrd]) requireReadable(path);
   const ended = nextSignal();
@@ -51,10 +54,18 @@ async function serve(config: Config): Promise<void> {
   await pods.restore(await machines.adoptAll());
   await seedImages(images, state, join(BUILD_DIRECTORY, 'images'), logger);
   await images.collectGarbage();
-  await using api = createApi({ pods, images, machines, about: { version: VERSION, rootDirectory: root }, logger });
+  await using api = createApi({
+    pods,
+    images,
+    machines,
+    about: { version: VERSION, rootDirectory: root },
+    logger,
+  });
   const urls = await api.listen(config.hosts);
   logger.info({ hyperd: VERSION, root, urls, hypervisor: await machines.info() }, 'hyperd is ready');
-  machines.prepare(DEFAULT_SHAPE).catch((error: unknown) => logger.warn({ err: error }, 'prepare machine template'));
+  machines
+    .prepare(DEFAULT_SHAPE)
+    .catch((error: unknown) => logger.warn({ err: error }, 'prepare machine template'));
   logger.info({ signal: await ended }, 'hyperd ends; running pods go on');
 }
 
@@ -62,16 +73,21 @@ function requireReadable(path: string): void {
   try {
     accessSync(path, constants.R_OK);
   } catch (error) {
-    throw new HyperError('invalid-argument', `read guest file ${path}: ${messageOf(error)}; "npm run setup" makes it`, {
-      cause: error,
-    });
+    throw new HyperError(
+      'invalid-argument',
+      `read guest file ${path}: ${messageOf(error)}; "npm run setup" makes it`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
 /** The first signal that asks the daemon to end; a second one ends it at once. */
 function nextSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve(signal));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.once(signal, () => resolve(signal));
   });
 }
 

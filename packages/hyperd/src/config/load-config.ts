@@ -25,7 +25,10 @@ export interface Config {
 export type LogLevel = (typeof LOG_LEVELS)[number];
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
-export type Command = { readonly kind: 'run'; readonly config: Config } | { readonly kind: 'help' } | { readonly kind: 'version' };
+export type Command =
+  | { readonly kind: 'run'; readonly config: Config }
+  | { readonly kind: 'help' }
+  | { readonly kind: 'version' };
 
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -106,7 +109,9 @@ function parseFlags(argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options: FLAGS, strict: true, allowPositionals: false }).values;
   } catch (error) {
-    throw new HyperError('invalid-argument', `${messageOf(error)}; "hyperd --help" lists the options`, { cause: error });
+    throw new HyperError('invalid-argument', `${messageOf(error)}; "hyperd --help" lists the options`, {
+      cause: error,
+    });
   }
 }
 
@@ -126,7 +131,9 @@ function readSettings(asked: string | undefined, warnings: string[]): FileSettin
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     if (asked === undefined && missing) return {};
-    throw new HyperError('invalid-argument', `read configuration file ${file}: ${messageOf(error)}`, { cause: error });
+    throw new HyperError('invalid-argument', `read configuration file ${file}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
   const settings: Record<string, string> = {};
   for (const entry of parseIni(text, file)) {
@@ -145,7 +152,10 @@ function checkEntry({ section, key, value, line }: IniEntry, file: string, warni
     return false;
   }
   if (!known.kind.accepts(value)) {
-    throw new HyperError('invalid-argument', `${file}:${line}: ${key} is "${value}"; want ${known.kind.allowed}`);
+    throw new HyperError(
+      'invalid-argument',
+      `${file}:${line}: ${key} is "${value}"; want ${known.kind.allowed}`,
+    );
   }
   if (!known.hasEffect) warnings.push(`${file}:${line}: ${key} has no effect in this version`);
   if (key.toLowerCase() === 'hypervisor') checkHypervisor(`${file}:${line}: Hypervisor`, value);
@@ -154,7 +164,10 @@ function checkEntry({ section, key, value, line }: IniEntry, file: string, warni
 
 function checkHypervisor(where: string, value: string | undefined): void {
   if (value === undefined || ['qemu', 'qemu-kvm', 'kvm'].includes(value.toLowerCase())) return;
-  throw new HyperError('invalid-argument', `${where} is "${value}"; this version has qemu (with KVM where the host has it)`);
+  throw new HyperError(
+    'invalid-argument',
+    `${where} is "${value}"; this version has qemu (with KVM where the host has it)`,
+  );
 }
 
 function checkHost(host: string): void {
@@ -176,5 +189,8 @@ function logLevel(value: string | undefined): LogLevel {
 }
 
 function list(value: string | undefined): string[] {
-  return (value ?? '').split(',').map((item) => item.trim()).filter((item) => item !== '');
+  return (value ?? '')
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
 }

@@ -21,10 +21,10 @@ import {
   FLAG_EOF,
   FLAG_RESUME,
   FLUSH,
-  type Frame,
   FRAME_ACK,
   FRAME_CONTROL,
   FRAME_DATA,
+  type Frame,
   FrameDecoder,
   MAX_PAYLOAD_BYTES,
 } from './frames.ts';
@@ -38,7 +38,7 @@ import {
   type Welcome,
 } from './gen/agent_pb.js';
 import { guestText } from './guest-text.ts';
-import { RemoteProcess, type ProcessLink } from './process.ts';
+import { type ProcessLink, RemoteProcess } from './process.ts';
 
 const PROTOCOL = 1;
 const DEFAULT_CALL_TIMEOUT_MS = 60_000;
@@ -89,8 +89,12 @@ class Connection implements GuestAgent, ProcessLink {
     this.#callTimeoutMs = callTimeoutMs;
     this.#welcome?.promise.catch(() => undefined); // shakeHands reports it
     stream.on('data', (chunk: Uint8Array) => this.#receive(chunk));
-    stream.on('error', (error) => this.close(new HyperError('machine', `agent connection: ${error.message}`)));
-    stream.on('close', () => this.close(new HyperError('machine', 'agent connection: closed by the machine')));
+    stream.on('error', (error) =>
+      this.close(new HyperError('machine', `agent connection: ${error.message}`)),
+    );
+    stream.on('close', () =>
+      this.close(new HyperError('machine', 'agent connection: closed by the machine')),
+    );
     stream.on('end', () => this.close(new HyperError('machine', 'agent connection: closed by the machine')));
   }
 
@@ -221,7 +225,10 @@ class Connection implements GuestAgent, ProcessLink {
     return process;
   }
 
-  async removeContainer(containerId: string, { deleteUpper }: { readonly deleteUpper: boolean }): Promise<void> {
+  async removeContainer(
+    containerId: string,
+    { deleteUpper }: { readonly deleteUpper: boolean },
+  ): Promise<void> {
     await this.#call({ case: 'removeContainer', value: { containerId, deleteUpper } });
   }
 
@@ -310,7 +317,10 @@ class Connection implements GuestAgent, ProcessLink {
     const message = toBinary(ToAgentSchema, create(ToAgentSchema, { id, call }));
     if (message.length > MAX_PAYLOAD_BYTES) {
       return Promise.reject(
-        new HyperError('limit', `${name}: ${message.length} bytes of arguments, environment and files; at most ${MAX_PAYLOAD_BYTES}`),
+        new HyperError(
+          'limit',
+          `${name}: ${message.length} bytes of arguments, environment and files; at most ${MAX_PAYLOAD_BYTES}`,
+        ),
       );
     }
     return new Promise((resolve, reject) => {
@@ -340,7 +350,8 @@ class Connection implements GuestAgent, ProcessLink {
 
   #handle(frame: Frame): void {
     if (frame.type === FRAME_CONTROL) this.#handleControl(fromBinary(FromAgentSchema, frame.payload));
-    else if (!this.#info) return; // left over from an earlier connection
+    else if (!this.#info)
+      return; // left over from an earlier connection
     else if (frame.type === FRAME_ACK) this.#handleAcknowledge(frame);
     else this.#handleData(frame);
   }

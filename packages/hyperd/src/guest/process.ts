@@ -69,7 +69,8 @@ export class RemoteProcess implements GuestProcess {
   async writeStdin(chunk: Uint8Array): Promise<void> {
     for (let at = 0; at < chunk.length; ) {
       if (this.#lost) throw this.#lost;
-      if (this.#stdinEnded) throw new HyperError('precondition', `write to process ${this.id}: its stdin has ended`);
+      if (this.#stdinEnded)
+        throw new HyperError('precondition', `write to process ${this.id}: its stdin has ended`);
       const room = this.#windowBytes - (this.#stdinSent - this.#stdinAcknowledged);
       if (room <= 0) {
         this.#stdinRoom ??= Promise.withResolvers();

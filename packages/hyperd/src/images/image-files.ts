@@ -7,9 +7,9 @@ import {
   type Descriptor,
   type ImageConfig,
   type Index,
-  type Manifest,
   MAX_CONFIG_BYTES,
   MAX_MANIFEST_BYTES,
+  type Manifest,
   parseConfig,
   parseIndexOrManifest,
 } from '../oci/documents.ts';
@@ -52,19 +52,28 @@ export function choosePlatform({ manifests }: Index, what: string): Descriptor {
   const chosen = plain ?? (manifests.length === 1 && !only?.platform ? only : undefined);
   if (chosen) return chosen;
   const offered = manifests.map(({ platform }) => `${platform?.os}/${platform?.architecture}`).join(', ');
-  throw new HyperError('not-found', `${what}: no manifest for linux/${ARCHITECTURE}; there are: ${offered || 'none'}`);
+  throw new HyperError(
+    'not-found',
+    `${what}: no manifest for linux/${ARCHITECTURE}; there are: ${offered || 'none'}`,
+  );
 }
 
 /** Refuses layers that this store cannot hold. Throws `unsupported`, `corrupt`. */
 export function checkLayers({ layers }: Manifest, { rootfs }: ImageConfig, what: string): void {
   for (const { mediaType, digest } of layers) {
     if (/foreign|nondistributable/.test(mediaType ?? ''))
-      throw new HyperError('unsupported', `${what}: layer ${digest} is of type ${mediaType}, which registries do not hold`);
+      throw new HyperError(
+        'unsupported',
+        `${what}: layer ${digest} is of type ${mediaType}, which registries do not hold`,
+      );
     if (mediaType && !/\btar\b/.test(mediaType))
       throw new HyperError('unsupported', `${what}: layer ${digest} is of type ${mediaType}, want a tar`);
   }
   if (layers.length !== rootfs.diff_ids.length)
-    throw new HyperError('corrupt', `${what}: its manifest has ${layers.length} layers, its configuration ${rootfs.diff_ids.length}`);
+    throw new HyperError(
+      'corrupt',
+      `${what}: its manifest has ${layers.length} layers, its configuration ${rootfs.diff_ids.length}`,
+    );
 }
 
 /** Rootfs images of layer chains: made once, kept while a lease or an image needs them. */
@@ -86,7 +95,11 @@ export class RootfsImages {
   }
 
   /** Makes the image's rootfs unless it is there. Resolves with the layers' uncompressed bytes when it made it. */
-  ensure(image: StoredImage, signal?: AbortSignal, onLayer?: (digest: Digest) => void): Promise<number | undefined> {
+  ensure(
+    image: StoredImage,
+    signal?: AbortSignal,
+    onLayer?: (digest: Digest) => void,
+  ): Promise<number | undefined> {
     const path = this.#path(image.chainId);
     return this.#flights.run(image.chainId, signal, async (shared) => {
       if (await exists(path)) return undefined;

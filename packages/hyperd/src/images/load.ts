@@ -14,7 +14,7 @@ import {
   parseConfig,
   parseIndexOrManifest,
 } from '../oci/documents.ts';
-import { checkLayers, chainIdOf, choosePlatform, digestOf, type StoredImage } from './image-files.ts';
+import { chainIdOf, checkLayers, choosePlatform, digestOf, type StoredImage } from './image-files.ts';
 import { decompressorFor } from './layers/rootfs-builder.ts';
 import { type TarEntry, TarScanner } from './layers/tar-scanner.ts';
 import { canonical, parseReference, withDefaultTag } from './reference.ts';
@@ -45,7 +45,10 @@ export async function loadArchive(
     const source = new Archive(entries, file, store, options.protect);
     if (source.has('index.json')) return await loadLayout(source);
     if (source.has('manifest.json')) return await loadDockerArchive(source);
-    throw new HyperError('corrupt', 'load image: the archive has neither index.json (OCI layout) nor manifest.json (docker save)');
+    throw new HyperError(
+      'corrupt',
+      'load image: the archive has neither index.json (OCI layout) nor manifest.json (docker save)',
+    );
   } finally {
     await rm(work, { recursive: true, force: true });
   }
@@ -58,7 +61,8 @@ async function spool(
 ): Promise<TarEntry[]> {
   const entries: TarEntry[] = [];
   const scanner = new TarScanner((entry) => {
-    if (entries.length >= MAX_ENTRIES) throw new HyperError('limit', `load image: more than ${MAX_ENTRIES} entries`);
+    if (entries.length >= MAX_ENTRIES)
+      throw new HyperError('limit', `load image: more than ${MAX_ENTRIES} entries`);
     entries.push(entry);
   });
   let size = 0;
@@ -66,7 +70,8 @@ async function spool(
     transform(chunk: Buffer, _, done: TransformCallback) {
       try {
         size += chunk.length;
-        if (size > maxBytes) throw new HyperError('limit', `load image: the archive has more than ${maxBytes} bytes`);
+        if (size > maxBytes)
+          throw new HyperError('limit', `load image: the archive has more than ${maxBytes} bytes`);
         scanner.push(chunk);
         done(null, chunk);
       } catch (error) {
@@ -135,7 +140,10 @@ class Archive {
   async read(name: string, maxBytes: number): Promise<Buffer> {
     const { dataOffset, sizeBytes } = this.#file(name);
     if (sizeBytes > maxBytes)
-      throw new HyperError('limit', `load image: ${name} has ${sizeBytes} bytes, at most ${maxBytes} are read`);
+      throw new HyperError(
+        'limit',
+        `load image: ${name} has ${sizeBytes} bytes, at most ${maxBytes} are read`,
+      );
     const { buffer } = await this.#handle.read(Buffer.alloc(sizeBytes), 0, sizeBytes, dataOffset);
     return buffer;
   }
@@ -163,7 +171,12 @@ class Archive {
     const { dataOffset, sizeBytes } = this.#file(name);
     for (let done = 0; done < sizeBytes; ) {
       const want = Math.min(1 << 20, sizeBytes - done);
-      const { buffer, bytesRead } = await this.#handle.read(Buffer.allocUnsafe(want), 0, want, dataOffset + done);
+      const { buffer, bytesRead } = await this.#handle.read(
+        Buffer.allocUnsafe(want),
+        0,
+        want,
+        dataOffset + done,
+      );
       if (bytesRead === 0) throw new HyperError('corrupt', `load image: ${name} is cut short`);
       yield buffer.subarray(0, bytesRead);
       done += bytesRead;
@@ -218,11 +231,18 @@ async function loadManifest(archive: Archive, descriptor: Descriptor): Promise<S
   for (const layer of manifest.layers) await archive.keep(blobName(layer.digest), layer.digest);
   archive.protect(digest);
   await archive.store.write(digest, bytes);
-  return { id: manifest.config.digest, manifestDigest: digest, manifest, config, chainId: chainIdOf(config.rootfs.diff_ids) };
+  return {
+    id: manifest.config.digest,
+    manifestDigest: digest,
+    manifest,
+    config,
+    chainId: chainIdOf(config.rootfs.diff_ids),
+  };
 }
 
 function namesOf({ annotations }: Descriptor): string[] {
-  const name = annotations?.['io.containerd.image.name'] ?? annotations?.['org.opencontainers.image.ref.name'];
+  const name =
+    annotations?.['io.containerd.image.name'] ?? annotations?.['org.opencontainers.image.ref.name'];
   return name ? [canonical(withDefaultTag(parseReference(name)))] : [];
 }
 
@@ -275,6 +295,7 @@ async function loadDockerImage(archive: Archive, entry: DockerEntry): Promise<Lo
 
 function isDockerEntry(value: unknown): value is DockerEntry {
   const { Config, RepoTags, Layers } = (value ?? {}) as Record<string, unknown>;
-  const strings = (list: unknown): boolean => Array.isArray(list) && list.every((item) => typeof item === 'string');
+  const strings = (list: unknown): boolean =>
+    Array.isArray(list) && list.every((item) => typeof item === 'string');
   return typeof Config === 'string' && strings(Layers) && (RepoTags == null || strings(RepoTags));
 }

@@ -2,12 +2,12 @@ import { HyperError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import {
   type Descriptor,
-  type Manifest,
   MAX_CONFIG_BYTES,
+  type Manifest,
   parseConfig,
   parseIndexOrManifest,
 } from '../oci/documents.ts';
-import { checkLayers, chainIdOf, choosePlatform, digestOf, type StoredImage } from './image-files.ts';
+import { chainIdOf, checkLayers, choosePlatform, digestOf, type StoredImage } from './image-files.ts';
 import type { ProgressListener } from './image-service.ts';
 import { familiar, type Reference } from './reference.ts';
 import type { Repository } from './registry/client.ts';

@@ -16,13 +16,17 @@ const OFFICIAL = 'library/';
 const MAX_NAME = 255;
 const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
 const PATH = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
-const DOMAIN = /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*(?::\d+)?$|^\[[0-9a-fA-F:]+\](?::\d+)?$/;
+const DOMAIN =
+  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*(?::\d+)?$|^\[[0-9a-fA-F:]+\](?::\d+)?$/;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 
 /** Reads `text` by Docker's rules. A missing tag stays undefined. Throws `invalid-argument`. */
 export function parseReference(text: string): Reference {
   const refuse = (why: string): never => {
-    throw new HyperError('invalid-argument', `invalid reference format: image "${text.slice(0, 300)}": ${why}`);
+    throw new HyperError(
+      'invalid-argument',
+      `invalid reference format: image "${text.slice(0, 300)}": ${why}`,
+    );
   };
   if (text.length > MAX_NAME * 3) refuse('it is too long');
   const [beforeDigest = '', digestText, ...more] = text.split('@');
@@ -32,10 +36,12 @@ export function parseReference(text: string): Reference {
   const colon = beforeDigest.lastIndexOf(':');
   const hasTag = colon > beforeDigest.lastIndexOf('/');
   const tag = hasTag ? beforeDigest.slice(colon + 1) : undefined;
-  if (tag !== undefined && !TAG.test(tag)) refuse(`want a tag of letters, digits, "_", "." and "-", at most 128`);
+  if (tag !== undefined && !TAG.test(tag))
+    refuse(`want a tag of letters, digits, "_", "." and "-", at most 128`);
   const { domain, path } = splitDomain(hasTag ? beforeDigest.slice(0, colon) : beforeDigest);
   if (!DOMAIN.test(domain)) refuse(`"${domain}" is no registry host`);
-  if (!PATH.test(path)) refuse('a repository name is of lower case letters and digits, parted by "/", ".", "_" or "-"');
+  if (!PATH.test(path))
+    refuse('a repository name is of lower case letters and digits, parted by "/", ".", "_" or "-"');
   if (domain.length + path.length + 1 > MAX_NAME) refuse(`its name is longer than ${MAX_NAME} characters`);
   return { domain, path, tag, digest };
 }
@@ -43,7 +49,8 @@ export function parseReference(text: string): Reference {
 function splitDomain(name: string): { domain: string; path: string } {
   const slash = name.indexOf('/');
   const first = name.slice(0, Math.max(0, slash));
-  const isDomain = slash > 0 && (/[.:[]/.test(first) || first === 'localhost' || first !== first.toLowerCase());
+  const isDomain =
+    slash > 0 && (/[.:[]/.test(first) || first === 'localhost' || first !== first.toLowerCase());
   const domain = isDomain ? first : DEFAULT_DOMAIN;
   const path = isDomain ? name.slice(slash + 1) : name;
   if (domain === 'index.docker.io') return splitOfficial(DEFAULT_DOMAIN, path);

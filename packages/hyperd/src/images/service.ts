@@ -6,7 +6,7 @@ import type { Logger } from '../logger.ts';
 import { MAX_CONFIG_BYTES, parseConfig, runConfigOf } from '../oci/documents.ts';
 import type { ResolvedImage } from '../oci/image-config.ts';
 import type { State } from '../state/database.ts';
-import { readStoredImage, RootfsImages, type StoredImage } from './image-files.ts';
+import { RootfsImages, readStoredImage, type StoredImage } from './image-files.ts';
 import type {
   ImageService,
   ImageSummary,
@@ -96,7 +96,9 @@ class Images implements ImageService {
       await this.#finish(image, [canonical(reference), nameByDigest(reference, digest)], progress, signal);
       progress({ status: `Digest: ${digest}` });
       const isNew = known !== image.id;
-      progress({ status: `Status: ${isNew ? 'Downloaded newer image' : 'Image is up to date'} for ${familiar(reference)}` });
+      progress({
+        status: `Status: ${isNew ? 'Downloaded newer image' : 'Image is up to date'} for ${familiar(reference)}`,
+      });
       return { id: image.id, run: runConfigOf(image.config) };
     });
   }

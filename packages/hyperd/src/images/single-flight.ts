@@ -5,7 +5,10 @@ import { HyperError } from '../errors.ts';
  * only when nobody waits for it any more.
  */
 export class SingleFlight<K, T> {
-  readonly #flights = new Map<K, { readonly work: Promise<T>; readonly abort: AbortController; waiting: number }>();
+  readonly #flights = new Map<
+    K,
+    { readonly work: Promise<T>; readonly abort: AbortController; waiting: number }
+  >();
 
   has(key: K): boolean {
     return this.#flights.has(key);

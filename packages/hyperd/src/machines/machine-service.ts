@@ -151,7 +151,8 @@ class Machines implements MachineService {
       const tail = await vm?.consoleTail();
       await vm?.kill();
       await this.#clear(id);
-      if (request.signal?.aborted) throw new HyperError('canceled', 'start machine: canceled', { cause: error });
+      if (request.signal?.aborted)
+        throw new HyperError('canceled', 'start machine: canceled', { cause: error });
       throw new HyperError(
         'machine',
         `start machine: ${messageOf(error)}${tail ? `; its console ended with:\n${tail}` : ''}`,

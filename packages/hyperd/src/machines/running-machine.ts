@@ -41,7 +41,10 @@ export class RunningMachine implements Machine {
     void this.#endWithAgent();
   }
 
-  async attachDisk(disk: DiskImage, { use, name }: { use: 'rootfs' | 'scratch'; name: string }): Promise<void> {
+  async attachDisk(
+    disk: DiskImage,
+    { use, name }: { use: 'rootfs' | 'scratch'; name: string },
+  ): Promise<void> {
     const target = this.#freeTarget();
     this.#setDisks([...this.#disks, { name, target }]);
     try {
@@ -55,7 +58,8 @@ export class RunningMachine implements Machine {
 
   async detachDisk(name: string): Promise<void> {
     const plugged = this.#disks.find((disk) => disk.name === name);
-    if (!plugged) throw new HyperError('not-found', `detach disk "${name}": machine ${this.id} has none of that name`);
+    if (!plugged)
+      throw new HyperError('not-found', `detach disk "${name}": machine ${this.id} has none of that name`);
     await this.agent.detachDisk(name);
     await this.#parts.vm.unplugDisk(plugged.target);
     this.#setDisks(this.#disks.filter((disk) => disk !== plugged));

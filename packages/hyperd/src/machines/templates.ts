@@ -1,9 +1,9 @@
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { HyperError } from '../errors.ts';
 import type { ConnectAgent } from '../guest/index.ts';
 import type { Logger } from '../logger.ts';
 import type { VmDriver, VmHardware } from './driver.ts';
-import { HyperError } from '../errors.ts';
 
 const BOOT_TIMEOUT_MS = 120_000;
 

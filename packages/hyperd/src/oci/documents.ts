@@ -85,7 +85,10 @@ export function parseIndexOrManifest(
   const value = parseJson(bytes, MAX_MANIFEST_BYTES, what);
   if (isObject(value) && 'manifests' in value) return { index: check(validators.index, value, what) };
   if (isObject(value) && value.schemaVersion === 1)
-    throw new HyperError('unsupported', `read ${what}: Docker's manifest schema 1 is not supported; push the image again with a newer tool`);
+    throw new HyperError(
+      'unsupported',
+      `read ${what}: Docker's manifest schema 1 is not supported; push the image again with a newer tool`,
+    );
   return { manifest: check(validators.manifest, value, what) };
 }
 
@@ -122,7 +125,10 @@ function parseJson(bytes: Uint8Array, maxBytes: number, what: string): unknown {
 function check<T>(validator: Validator, value: unknown, what: string): T {
   if (validator.Check(value)) return value as T;
   const [first] = validator.Errors(value);
-  throw new HyperError('corrupt', `read ${what}: at "${first?.instancePath ?? ''}": ${first?.message ?? 'it is not valid'}`);
+  throw new HyperError(
+    'corrupt',
+    `read ${what}: at "${first?.instancePath ?? ''}": ${first?.message ?? 'it is not valid'}`,
+  );
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

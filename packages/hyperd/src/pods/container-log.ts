@@ -1,9 +1,10 @@
-import { rm } from 'node:fs/promises';
 import { mkdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { OutputStream } from '../guest/index.ts';
 import type { ContainerId, PodId } from '../ids.ts';
-import { LogWriter } from './logs/log-writer.ts';
+import type { LogEntry } from './logs/entry.ts';
+import { LogWriter, MAX_LINE_BYTES } from './logs/log-writer.ts';
 import { type LogActivity, readLog } from './logs/read-log.ts';
 import { recoverLog } from './logs/recover-log.ts';
 import type { StreamOffsets } from './pod-records.ts';
@@ -64,8 +65,11 @@ export class ContainerLogs {
   }
 
   read(pod: PodId, container: ContainerId, options: LogOptions): AsyncIterable<LogLine> {
-    const activity: LogActivity = this.#open.get(container) ?? { changed: () => Promise.resolve(), isOpen: () => false };
-    return readLog(this.#path(pod, container), DEFAULT_MAX_FILES, options, activity);
+    const activity: LogActivity = this.#open.get(container) ?? {
+      changed: () => Promise.resolve(),
+      isOpen: () => false,
+    };
+    return linesOf(readLog(this.#path(pod, container), DEFAULT_MAX_FILES, options, activity));
   }
 
   async remove(pod: PodId, container: ContainerId): Promise<void> {
@@ -76,6 +80,14 @@ export class ContainerLogs {
 
   #path(pod: PodId, container: ContainerId): string {
     return join(this.#directory, pod, `${container}-json.log`);
+  }
+}
+
+/** Entries as the API gives them: a line that its program left unfinished is ended, the parts of a long one are not. */
+async function* linesOf(entries: AsyncIterable<LogEntry>): AsyncGenerator<LogLine> {
+  for await (const { stream, time, bytes } of entries) {
+    const isWhole = bytes.at(-1) === 0x0a || bytes.length >= MAX_LINE_BYTES;
+    yield { stream, time, bytes: isWhole ? bytes : Buffer.concat([bytes, Buffer.from('\n')]) };
   }
 }
 

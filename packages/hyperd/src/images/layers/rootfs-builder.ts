@@ -83,7 +83,10 @@ async function spool(
       try {
         sizeBytes += chunk.length;
         if (sizeBytes > maxBytes)
-          throw new HyperError('limit', `unpack layer ${layer.digest}: its image has more than the allowed bytes`);
+          throw new HyperError(
+            'limit',
+            `unpack layer ${layer.digest}: its image has more than the allowed bytes`,
+          );
         hash.update(chunk);
         inLayer(layer.digest, () => scanner.push(chunk));
         done(null, chunk);
@@ -106,7 +109,10 @@ async function spool(
   inLayer(layer.digest, () => scanner.finish());
   const diffId = `sha256:${hash.digest('hex')}`;
   if (diffId !== layer.diffId)
-    throw new HyperError('corrupt', `unpack layer ${layer.digest}: diff id is ${diffId}, the image's configuration says ${layer.diffId}`);
+    throw new HyperError(
+      'corrupt',
+      `unpack layer ${layer.digest}: diff id is ${diffId}, the image's configuration says ${layer.diffId}`,
+    );
   return { entries, sizeBytes };
 }
 
@@ -127,7 +133,8 @@ function inLayer(digest: Digest, work: () => void): void {
   try {
     work();
   } catch (error) {
-    if (error instanceof HyperError) throw new HyperError(error.code, `layer ${digest}: ${error.message}`, { cause: error });
+    if (error instanceof HyperError)
+      throw new HyperError(error.code, `layer ${digest}: ${error.message}`, { cause: error });
     throw error;
   }
 }
@@ -174,8 +181,14 @@ function kept(xattrs: ReadonlyMap<string, string>): ReadonlyMap<string, string> 
   return new Map([...xattrs].filter(([key]) => XATTR_PREFIXES.some((prefix) => key.startsWith(prefix))));
 }
 
-async function squash(tar: AsyncIterable<Buffer>, image: string, signal: AbortSignal | undefined): Promise<void> {
-  const child = spawn('tar2sqfs', ['-c', 'lz4', '-q', '-s', '-f', image], { stdio: ['pipe', 'ignore', 'pipe'] });
+async function squash(
+  tar: AsyncIterable<Buffer>,
+  image: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const child = spawn('tar2sqfs', ['-c', 'lz4', '-q', '-s', '-f', image], {
+    stdio: ['pipe', 'ignore', 'pipe'],
+  });
   const said: Buffer[] = [];
   child.stderr.on('data', (chunk: Buffer) => {
     if (said.length < 64) said.push(chunk);

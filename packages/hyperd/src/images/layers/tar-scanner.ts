@@ -120,7 +120,10 @@ export class TarScanner {
     const size = this.#number(block, 124, 12, 'size');
     if ('xgLK'.includes(type)) {
       if (size > MAX_HEADER_BYTES)
-        throw new HyperError('limit', `read tar: an extended header has ${size} bytes, at most ${MAX_HEADER_BYTES} are read`);
+        throw new HyperError(
+          'limit',
+          `read tar: an extended header has ${size} bytes, at most ${MAX_HEADER_BYTES} are read`,
+        );
       if (size > 0) this.#collect = { type, size, chunks: [], left: size };
       return;
     }
@@ -130,7 +133,8 @@ export class TarScanner {
   #entry(block: Buffer, typeFlag: string, headerSize: number): void {
     const pax = new Map([...this.#globalPax, ...this.#pax]);
     for (const key of pax.keys())
-      if (key.startsWith('GNU.sparse.')) throw new HyperError('unsupported', 'read tar: sparse files are not supported');
+      if (key.startsWith('GNU.sparse.'))
+        throw new HyperError('unsupported', 'read tar: sparse files are not supported');
     if (typeFlag === 'S') throw new HyperError('unsupported', 'read tar: sparse files are not supported');
     const type = TYPES[typeFlag];
     const sizeBytes = paxNumber(pax, 'size') ?? headerSize;
@@ -178,7 +182,13 @@ export class TarScanner {
       const length = space < 0 ? Number.NaN : Number(data.toString('latin1', at, space));
       const end = at + length;
       const equals = data.indexOf(0x3d, space);
-      if (!Number.isInteger(length) || end > data.length || data[end - 1] !== 0x0a || equals < 0 || equals >= end)
+      if (
+        !Number.isInteger(length) ||
+        end > data.length ||
+        data[end - 1] !== 0x0a ||
+        equals < 0 ||
+        equals >= end
+      )
         throw this.#corrupt('a pax header that is damaged');
       records.set(data.toString('latin1', space + 1, equals), data.toString('latin1', equals + 1, end - 1));
       at = end;
@@ -207,7 +217,10 @@ export class TarScanner {
       if (first & 0x40) value -= 1n << BigInt(length * 8 - 1);
       return Number(value);
     }
-    const digits = block.toString('latin1', at, at + length).replace(/\0.*$/s, '').trim();
+    const digits = block
+      .toString('latin1', at, at + length)
+      .replace(/\0.*$/s, '')
+      .trim();
     if (digits === '') return 0;
     if (!/^[0-7]+$/.test(digits)) throw this.#corrupt(`${what} "${digits.replace(/[^ -~]/g, '?')}"`);
     return Number.parseInt(digits, 8);

@@ -180,7 +180,10 @@ export function mergedEntries(root: TreeNode): MergedEntry[] {
     for (const [name, child] of [...(node.children ?? [])].reverse())
       pending.push({ path: path === '' ? name : `${path}/${name}`, node: child });
   }
-  const position = ({ node }: MergedEntry): [number, number] => [node.content?.layer ?? 0, node.content?.offset ?? 0];
+  const position = ({ node }: MergedEntry): [number, number] => [
+    node.content?.layer ?? 0,
+    node.content?.offset ?? 0,
+  ];
   files.sort((a, b) => {
     const [layerA, offsetA] = position(a);
     const [layerB, offsetB] = position(b);

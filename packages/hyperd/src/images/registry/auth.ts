@@ -12,9 +12,14 @@ export function parseChallenge(header: string): Challenge {
   const scheme = (space < 0 ? header : header.slice(0, space)).toLowerCase();
   if (scheme === 'basic') return { scheme: 'basic' };
   if (scheme !== 'bearer')
-    throw new HyperError('unavailable', `log in to registry: it asks for "${scheme.slice(0, 40)}", want Basic or Bearer`);
+    throw new HyperError(
+      'unavailable',
+      `log in to registry: it asks for "${scheme.slice(0, 40)}", want Basic or Bearer`,
+    );
   const parameters = new Map<string, string>();
-  for (const [, key, quoted, plain] of header.slice(space + 1).matchAll(/([a-z_]+)=(?:"([^"]*)"|([^\s,]+))/gi))
+  for (const [, key, quoted, plain] of header
+    .slice(space + 1)
+    .matchAll(/([a-z_]+)=(?:"([^"]*)"|([^\s,]+))/gi))
     parameters.set((key as string).toLowerCase(), quoted ?? plain ?? '');
   const realm = parameters.get('realm');
   if (!realm) throw new HyperError('unavailable', 'log in to registry: its challenge names no realm');

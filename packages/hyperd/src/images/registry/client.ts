@@ -38,11 +38,17 @@ export class Registries implements AsyncDisposable {
     const timeouts = { connect: { timeout: 15_000 }, headersTimeout: 60_000, bodyTimeout: 60_000 };
     const { HTTP_PROXY, HTTPS_PROXY, http_proxy, https_proxy } = process.env;
     this.#dispatcher =
-      HTTP_PROXY || HTTPS_PROXY || http_proxy || https_proxy ? new EnvHttpProxyAgent(timeouts) : new Agent(timeouts);
+      HTTP_PROXY || HTTPS_PROXY || http_proxy || https_proxy
+        ? new EnvHttpProxyAgent(timeouts)
+        : new Agent(timeouts);
   }
 
   /** A client for one repository, with the caller's credentials. */
-  repository(reference: Reference, auth: RegistryAuth | undefined, signal: AbortSignal | undefined): Repository {
+  repository(
+    reference: Reference,
+    auth: RegistryAuth | undefined,
+    signal: AbortSignal | undefined,
+  ): Repository {
     return new Repository(reference, this.#origin(reference.domain), auth, this.#dispatcher, signal);
   }
 
@@ -92,7 +98,9 @@ export class Repository {
   }
 
   /** A manifest or index by tag or digest, and its digest as the registry gives it. */
-  async manifest(tagOrDigest: string): Promise<{ bytes: Buffer; mediaType: string; digest: Digest | undefined }> {
+  async manifest(
+    tagOrDigest: string,
+  ): Promise<{ bytes: Buffer; mediaType: string; digest: Digest | undefined }> {
     const what = `manifest ${tagOrDigest} of ${this.#name}`;
     return this.#retried(what, async () => {
       const response = await this.#get(`/manifests/${tagOrDigest}`, { accept: ACCEPT }, what);
@@ -112,7 +120,10 @@ export class Repository {
       for await (const chunk of response.body as AsyncIterable<Buffer>) {
         if (sink.sizeBytes + chunk.length > sizeBytes) {
           response.body.destroy();
-          throw new HyperError('corrupt', `read ${what}: it has more than the ${sizeBytes} bytes its manifest says`);
+          throw new HyperError(
+            'corrupt',
+            `read ${what}: it has more than the ${sizeBytes} bytes its manifest says`,
+          );
         }
         await sink.append(chunk);
       }
@@ -142,7 +153,11 @@ export class Repository {
     let url = first;
     for (let hops = 0; ; hops++) {
       const ours = url.origin === first.origin && this.#authorization !== undefined;
-      const { statusCode, headers: answer, body } = await request(url, {
+      const {
+        statusCode,
+        headers: answer,
+        body,
+      } = await request(url, {
         headers: { ...headers, ...(ours && { authorization: this.#authorization }) },
         dispatcher: this.#dispatcher,
         ...(this.#signal && { signal: this.#signal }),
@@ -151,7 +166,8 @@ export class Repository {
       if (statusCode < 301 || statusCode > 308 || typeof location !== 'string')
         return { status: statusCode, headers: answer, body };
       await body.dump();
-      if (hops >= MAX_REDIRECTS) throw new HyperError('unavailable', `read ${first.href}: too many redirects`);
+      if (hops >= MAX_REDIRECTS)
+        throw new HyperError('unavailable', `read ${first.href}: too many redirects`);
       url = new URL(location, url);
     }
   }
@@ -160,7 +176,8 @@ export class Repository {
     const challenge = parseChallenge(header);
     if (challenge.scheme === 'basic') {
       this.#authorization = basicHeader(this.#auth);
-      if (!this.#authorization) throw new HyperError('unauthorized', `read ${what}: the registry asks for a login`);
+      if (!this.#authorization)
+        throw new HyperError('unauthorized', `read ${what}: the registry asks for a login`);
       return;
     }
     const url = new URL(challenge.realm);
@@ -184,7 +201,8 @@ export class Repository {
       try {
         return await work();
       } catch (error) {
-        if (this.#signal?.aborted) throw new HyperError('canceled', `read ${what}: canceled`, { cause: error });
+        if (this.#signal?.aborted)
+          throw new HyperError('canceled', `read ${what}: canceled`, { cause: error });
         const wait = waitBefore(error, attempt);
         if (wait === undefined) throw asRegistryError(error, what);
         await sleep(wait, undefined, this.#signal ? { signal: this.#signal } : {}).catch(() => undefined); // the next attempt sees the abort
@@ -226,7 +244,10 @@ async function refusal(response: Response, what: string): Promise<HyperError> {
     return new HyperError('unauthorized', `read ${what}: the registry denies access (${status})`);
   if (status === 429 || status >= 500) {
     const seconds = Number(response.headers['retry-after']);
-    return new TryLater(`read ${what}: the registry answers ${status}`, seconds >= 0 ? seconds * 1000 : undefined);
+    return new TryLater(
+      `read ${what}: the registry answers ${status}`,
+      seconds >= 0 ? seconds * 1000 : undefined,
+    );
   }
   return new HyperError('unavailable', `read ${what}: the registry answers ${status}`);
 }

@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
@@ -56,7 +66,10 @@ export async function openContentStore(root: string): Promise<ContentStore> {
       try {
         const { size } = await stat(path(digest));
         if (size > maxBytes)
-          throw new HyperError('limit', `read blob ${digest}: it has ${size} bytes, at most ${maxBytes} are read`);
+          throw new HyperError(
+            'limit',
+            `read blob ${digest}: it has ${size} bytes, at most ${maxBytes} are read`,
+          );
         return await readFile(path(digest));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
@@ -121,7 +134,10 @@ class FileDraft implements BlobDraft {
   async commit(): Promise<void> {
     const got = `sha256:${this.#hash.copy().digest('hex')}`;
     if (got !== this.#digest)
-      throw new HyperError('corrupt', `verify blob: expected ${this.#digest}, got ${got} of ${this.#size} bytes`);
+      throw new HyperError(
+        'corrupt',
+        `verify blob: expected ${this.#digest}, got ${got} of ${this.#size} bytes`,
+      );
     await this.#handle.sync();
     await this.#close();
     await rename(this.#file, this.#target);

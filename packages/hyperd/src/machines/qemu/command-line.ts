@@ -50,7 +50,12 @@ export function qemuArguments(line: CommandLine): string[] {
     ...['-chardev', `socket,id=agent,path=${escaped(join(directory, 'agent.sock'))},server=on,wait=off`],
     ...['-device', 'virtserialport,bus=serial0.0,nr=1,chardev=agent,name=hyperd.agent.0'],
     ...['-device', 'virtio-scsi-pci,id=scsi0,hotplug=off'], // the agent scans the target it is told
-    ...['-netdev', 'user,id=net0,ipv6=off', '-device', 'virtio-net-pci,netdev=net0,romfile=,mac=52:54:00:00:00:01'],
+    ...[
+      '-netdev',
+      'user,id=net0,ipv6=off',
+      '-device',
+      'virtio-net-pci,netdev=net0,romfile=,mac=52:54:00:00:00:01',
+    ],
     ...['-device', 'virtio-rng-pci', '-device', 'vmgenid,guid=auto'],
     ...(line.memory.kind === 'clone' ? ['-incoming', 'defer'] : []),
   ];

@@ -6,9 +6,9 @@ import { promisify } from 'node:util';
 import { HyperError, messageOf } from '../../errors.ts';
 import type { VmDriver, VmRequest } from '../driver.ts';
 import type { HypervisorInfo } from '../machine.ts';
+import { type Accelerator, MACHINE_VERSION, type Memory, qemuArguments } from './command-line.ts';
 import { chooseAccelerator } from './kvm-probe.ts';
 import { receiveFile } from './receive-file.ts';
-import { type Accelerator, MACHINE_VERSION, type Memory, qemuArguments } from './command-line.ts';
 import { QEMU_PROGRAM, type QemuVm, spawnQemu, takeControl } from './vm.ts';
 
 const run = promisify(execFile);
@@ -92,7 +92,8 @@ async function migrationEnd(qmp: QemuVm['qmp']): Promise<void> {
     ({ event, data: { status } }) => event === 'MIGRATION' && (status === 'completed' || status === 'failed'),
     MIGRATION_TIMEOUT_MS,
   );
-  if (data.status !== 'completed') throw new HyperError('machine', `move machine state: ${String(data.status)}`);
+  if (data.status !== 'completed')
+    throw new HyperError('machine', `move machine state: ${String(data.status)}`);
 }
 
 async function inspectHost(): Promise<HypervisorInfo & { accelerator: Accelerator }> {
@@ -106,6 +107,8 @@ async function qemuVersion(): Promise<string> {
     const { stdout } = await run(QEMU_PROGRAM, ['--version'], { timeout: 10_000 });
     return /version (\S+)/.exec(stdout)?.[1] ?? 'unknown';
   } catch (error) {
-    throw new HyperError('machine', `find QEMU: ${messageOf(error)}; install qemu-system-x86`, { cause: error });
+    throw new HyperError('machine', `find QEMU: ${messageOf(error)}; install qemu-system-x86`, {
+      cause: error,
+    });
   }
 }

@@ -76,7 +76,8 @@ export class Qmp {
     const found = Promise.withResolvers<QmpEvent>();
     const waiter: Waiter = { matches, resolve: found.resolve, reject: found.reject };
     const timer = setTimeout(
-      () => found.reject(new HyperError('timeout', `QMP: the awaited event did not come within ${timeoutMs} ms`)),
+      () =>
+        found.reject(new HyperError('timeout', `QMP: the awaited event did not come within ${timeoutMs} ms`)),
       timeoutMs,
     );
     this.#waiters.add(waiter);
@@ -177,7 +178,8 @@ export async function connectUnix(path: string, timeoutMs: number, alive: () => 
         throw new HyperError('machine', `connect to ${path}: ${messageOf(error)}`);
     }
     if (!alive()) throw new HyperError('machine', 'QEMU ended at its start');
-    if (Date.now() > deadline) throw new HyperError('timeout', `connect to ${path}: not within ${timeoutMs} ms`);
+    if (Date.now() > deadline)
+      throw new HyperError('timeout', `connect to ${path}: not within ${timeoutMs} ms`);
     await sleep(RETRY_MS);
   }
 }

@@ -105,7 +105,11 @@ export class QemuVm implements Vm {
 }
 
 /** Starts QEMU in a session of its own, so that it outlives the daemon, and takes control of it. `state`: descriptor 3 of the process. */
-export async function spawnQemu(request: VmRequest, args: readonly string[], state?: string): Promise<QemuVm> {
+export async function spawnQemu(
+  request: VmRequest,
+  args: readonly string[],
+  state?: string,
+): Promise<QemuVm> {
   const { directory } = request;
   const log = openSync(join(directory, 'qemu.log'), 'a', 0o600);
   const stateFd = state === undefined ? undefined : openSync(state, 'r');
@@ -126,7 +130,10 @@ export async function spawnQemu(request: VmRequest, args: readonly string[], sta
   const startTicks = pid === undefined ? undefined : startTicksOf(pid);
   if (pid === undefined || startTicks === undefined) {
     await new Promise((resolve) => setImmediate(resolve));
-    throw new HyperError('machine', `start ${QEMU_PROGRAM}: ${failure?.message ?? (await tailOf(join(directory, 'qemu.log')))}`);
+    throw new HyperError(
+      'machine',
+      `start ${QEMU_PROGRAM}: ${failure?.message ?? (await tailOf(join(directory, 'qemu.log')))}`,
+    );
   }
   const process_ = { pid, startTicks };
   try {
@@ -136,7 +143,9 @@ export async function spawnQemu(request: VmRequest, args: readonly string[], sta
     kill(process_);
     await gone(process_, DEATH_TIMEOUT_MS);
     const said = await tailOf(join(directory, 'qemu.log'));
-    throw new HyperError('machine', `start machine: ${messageOf(error)}${said && `: ${said}`}`, { cause: error });
+    throw new HyperError('machine', `start machine: ${messageOf(error)}${said && `: ${said}`}`, {
+      cause: error,
+    });
   }
 }
 

@@ -40,7 +40,12 @@ export class LogCursor implements AsyncDisposable {
   /** Reads on; false when there is nothing new. */
   async #fill(): Promise<boolean> {
     if (!this.#file) return this.#openFile(await this.#oldest());
-    const { buffer, bytesRead } = await this.#file.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, this.#position);
+    const { buffer, bytesRead } = await this.#file.read(
+      Buffer.allocUnsafe(CHUNK_BYTES),
+      0,
+      CHUNK_BYTES,
+      this.#position,
+    );
     if (bytesRead === 0) return this.#openFile(await this.#newerFile());
     this.#position += bytesRead;
     this.#split(buffer.subarray(0, bytesRead));

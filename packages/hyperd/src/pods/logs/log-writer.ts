@@ -1,10 +1,10 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, renameSync, writeSync } from 'node:fs';
 import type { OutputStream } from '../../guest/index.ts';
-import { encodeEntry, timestamp } from './entry.ts';
 import type { StreamOffsets } from '../pod-records.ts';
+import { encodeEntry, timestamp } from './entry.ts';
 
 /** A longer line is written in parts, the way Docker does it. */
-const MAX_LINE_BYTES = 16_384;
+export const MAX_LINE_BYTES = 16_384;
 const RETRY_MS = 1_000;
 
 export interface LogWriterOptions {
@@ -67,7 +67,8 @@ export class LogWriter {
       this.#add(stream, bytes.subarray(at, end), startOffset + end);
       at = end;
     }
-    this.#partial[stream] = at < bytes.length ? { bytes: Buffer.from(bytes.subarray(at)), endOffset } : undefined;
+    this.#partial[stream] =
+      at < bytes.length ? { bytes: Buffer.from(bytes.subarray(at)), endOffset } : undefined;
   }
 
   /** The stream has ended: what is held of an unfinished line is written, too. */
