@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import type { OutputChunk, Session } from '@hyperd/client';
 import type { Terminal } from './command.ts';
 import { write } from './write.ts';
@@ -31,8 +32,7 @@ export async function joinSession(
   { tty }: { readonly tty: boolean },
 ): Promise<SessionEnd> {
   const watch = new DetachWatch();
-  const raw = tty && stdin.isTTY;
-  if (raw) stdin.setRawMode(true);
+  const leaveRawMode = tty && stdin.isTTY ? enterRawMode(stdin) : () => undefined;
   const stopInput = forwardInput(session, stdin, watch);
   try {
     for await (const { stream, bytes } of session.output) {
@@ -41,9 +41,17 @@ export async function joinSession(
     return tty && watch.detached ? 'detached' : 'ended';
   } finally {
     stopInput();
-    if (raw) stdin.setRawMode(false);
+    leaveRawMode();
     session.close();
   }
+}
+
+/** Raw keys and raw output until the result is called. */
+function enterRawMode(stdin: NodeJS.ReadStream): () => void {
+  stdin.setRawMode(true);
+  // Node's raw mode goes on to turn LF into CR LF, which garbles full-screen programs. Without stty they look odd, no more.
+  spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });
+  return () => void stdin.setRawMode(false);
 }
 
 function forwardInput({ input }: Session, stdin: NodeJS.ReadStream, watch: DetachWatch): () => void {

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { HyperError } from '../errors.ts';
+import { CommandError } from '../guest/index.ts';
 import type { ClientStreams } from '../pods/pod-service.ts';
-import { containerView, startApi } from './fake-services.ts';
+import { containerView, podView, startApi } from './fake-services.ts';
 
 const HEAD =
   'HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n';
@@ -110,6 +111,7 @@ test('a reader that is slow gets all of the output, and holds the writer', async
   await using api = await startApi({
     pods: {
       execHasTty: () => true,
+      container: () => containerView(),
       startExec: async (_container, _exec, { write }) => {
         for (; written < total; written += 10_000) await write('stdout', Buffer.alloc(10_000, 'x'));
       },
@@ -186,18 +188,43 @@ test('a session that fails later ends with the reason on the stream', async () =
   await using api = await startApi({
     pods: {
       execHasTty: () => false,
+      container: () => containerView(),
       startExec: async () => {
-        throw new HyperError('precondition', 'start exec: container "web" is not running');
+        throw new HyperError('machine', 'start exec: the machine is gone');
       },
     },
   });
   const answer = await api.exchange('POST /exec/start?container=web&exec=e HTTP/1.1\r\nHost: h\r\n\r\n');
-  assert.equal(answer, `${HEAD}${frame(2, 'start exec: container "web" is not running\n')}`);
+  assert.equal(answer, `${HEAD}${frame(2, 'start exec: the machine is gone\n')}`);
+});
+
+test('an exec whose container does not run is told by a status before anything starts', async () => {
+  await using api = await startApi({
+    pods: { execHasTty: () => false, container: () => containerView({ state: { phase: 'pending' } }) },
+  });
+  const answer = await api.exchange(
+    'POST /exec/start?container=web&exec=e HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\n\r\n',
+  );
+  assert.match(answer, /^HTTP\/1.1 412 /);
+});
+
+test('an exec whose command cannot be run has the exit code of a shell', async () => {
+  await using api = await startApi({
+    pods: {
+      waitExec: async () => {
+        throw new CommandError(127, 'exec: "x": executable file not found in $PATH');
+      },
+    },
+  });
+  const answer = await api.exchange(
+    'GET /exitcode?container=web&exec=e HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n',
+  );
+  assert.match(answer, /^HTTP\/1.1 200 .*\r\n\r\n127\n$/s);
 });
 
 test('/execvm names its exec, whose exit code can be asked for', async () => {
   await using api = await startApi({
-    pods: { pod: () => undefined as never, execInMachine: async () => 7 },
+    pods: { pod: () => podView(), execInMachine: async () => 7 },
   });
   const answer = await api.exchange('POST /execvm?pod=web&command=["ls"] HTTP/1.1\r\nHost: h\r\n\r\n');
   const [, id] = /^Hyper-Exec-Id: (exec-\w+)\r$/m.exec(answer) ?? [];

@@ -281,7 +281,7 @@ export class Container {
       ...{ id, args: run.args, env: run.env, cwd: run.cwd, user: run.user, tty: spec.tty },
       additionalGroups: run.additionalGroups,
       ...{ rows: 24, columns: 80, noStdin: false },
-      rlimits: spec.ulimits.map(({ name, soft, hard }) => ({ name, soft: BigInt(soft), hard: BigInt(hard) })),
+      rlimits: spec.ulimits.map(({ name, soft, hard }) => ({ name, soft: limitOf(soft), hard: limitOf(hard) })),
     };
   }
 
@@ -301,4 +301,9 @@ export class Container {
     this.#record = { ...this.#record, ...change };
     this.#context.records.saveContainer(this.#record);
   }
+}
+
+/** A resource limit as the kernel has it: -1, no limit, is RLIM_INFINITY. */
+function limitOf(limit: number): bigint {
+  return BigInt.asUintN(64, BigInt(limit));
 }

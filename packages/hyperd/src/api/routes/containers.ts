@@ -1,4 +1,5 @@
 import { HyperError, isHyperError, messageOf } from '../../errors.ts';
+import { CommandError } from '../../guest/index.ts';
 import type { LogLine, LogOptions, PodService } from '../../pods/pod-service.ts';
 import { checkContainerName, parseContainerSpec } from '../../pods/spec/index.ts';
 import { type Answer, type Call, done, env, json, type Route } from '../call.ts';
@@ -109,12 +110,22 @@ export function containerRoutes({ pods, machineExecs }: RouteContext): Route[] {
         const container = parameters.text('container');
         const exec = parameters.text('exec', 'tag');
         if (exec === '') return json(200, await pods.wait(container, signal));
-        if (container === '' && parameters.text('pod') !== '')
-          return json(200, await machineExecs.wait(exec, signal));
-        return json(200, await pods.waitExec(container, exec, signal));
+        const ofMachine = container === '' && parameters.text('pod') !== '';
+        const ended = ofMachine ? machineExecs.wait(exec, signal) : pods.waitExec(container, exec, signal);
+        return json(200, await exitCodeOf(ended));
       },
     },
   ];
+}
+
+/** The code of an exec, also of one whose command cannot be run: 126 or 127, as a shell has it. */
+async function exitCodeOf(ended: Promise<number>): Promise<number> {
+  try {
+    return await ended;
+  } catch (error) {
+    if (error instanceof CommandError) return error.exitCode;
+    throw error;
+  }
 }
 
 /** An unknown pod must not be 404 here: the original's client would pull an image. */

@@ -1,4 +1,5 @@
 import { HyperError } from '../../errors.ts';
+import type { ContainerView, PodView } from '../../pods/pod-service.ts';
 import { json, type Route } from '../call.ts';
 import type { Parameters } from '../parameters.ts';
 import type { RouteContext } from './context.ts';
@@ -31,6 +32,7 @@ export function execRoutes({ pods, machineExecs }: RouteContext): Route[] {
         const container = parameters.text('container');
         const exec = parameters.text('exec');
         const tty = pods.execHasTty(container, exec);
+        requireRunning(pods.container(container));
         return {
           ...{ framed: !tty, detachKeys: false },
           run: (client) => pods.startExec(container, exec, client),
@@ -57,7 +59,7 @@ export function execRoutes({ pods, machineExecs }: RouteContext): Route[] {
       open: ({ parameters }) => {
         const pod = parameters.text('pod', 'podId');
         const command = commandOf(parameters);
-        pods.pod(pod);
+        requireMachine(pods.pod(pod));
         const { id, settle } = machineExecs.open();
         return {
           ...{ framed: false, detachKeys: false, headers: { 'Hyper-Exec-Id': id } },
@@ -86,6 +88,17 @@ export function execRoutes({ pods, machineExecs }: RouteContext): Route[] {
       },
     },
   ];
+}
+
+/** What the service would refuse as well, found out while the client can still be given a status. */
+function requireRunning({ name, state }: ContainerView): void {
+  if (state.phase === 'running') return;
+  throw new HyperError('precondition', `start exec: container "${name}" is not running`);
+}
+
+function requireMachine({ id, machineId }: PodView): void {
+  if (machineId !== undefined) return;
+  throw new HyperError('precondition', `cannot complete the operation, because the pod ${id} is not alive`);
 }
 
 function sizeOf(parameters: Parameters, name: string): number {
