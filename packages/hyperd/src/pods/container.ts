@@ -281,7 +281,11 @@ export class Container {
       ...{ id, args: run.args, env: run.env, cwd: run.cwd, user: run.user, tty: spec.tty },
       additionalGroups: run.additionalGroups,
       ...{ rows: 24, columns: 80, noStdin: false },
-      rlimits: spec.ulimits.map(({ name, soft, hard }) => ({ name, soft: limitOf(soft), hard: limitOf(hard) })),
+      rlimits: spec.ulimits.map(({ name, soft, hard }) => ({
+        name,
+        soft: limitOf(soft),
+        hard: limitOf(hard),
+      })),
     };
   }
 
