@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "device-filter.h"
 #include "files.h"
 #include "log.h"
 #include "modules.h"
@@ -70,6 +71,7 @@ void boot(void) {
   change_root();
   mount_system();
   cgroup_init();
+  device_filter_attach(PATH_CGROUPS);
   raise_loopback();
   struct rlimit files = {.rlim_cur = 65536, .rlim_max = 1048576};
   setrlimit(RLIMIT_NOFILE, &files);
