@@ -1,9 +1,12 @@
-import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http';
+import type { Agent, IncomingMessage, RequestOptions } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { ApiError, ConnectionError } from './api-error.ts';
 import { parseHostUrl, type Target } from './host-url.ts';
 import { openSession, type Session } from './session.ts';
+
+// An import of node:http would evaluate all of its exports, WebSocket's implementation among them: a third of hyperctl's start.
+const http = process.getBuiltinModule('node:http');
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -21,7 +24,7 @@ const MAX_ERROR_LENGTH = 64 * 1024;
 export class Transport {
   readonly #url: string;
   readonly #target: Target;
-  readonly #agent = new Agent({ keepAlive: true });
+  readonly #agent: Agent = new http.Agent({ keepAlive: true });
 
   constructor(hostUrl: string) {
     this.#url = hostUrl;
@@ -34,7 +37,7 @@ export class Transport {
     const { body } = options;
     const isStream = body instanceof Readable;
     const text = body === undefined || isStream ? undefined : JSON.stringify(body);
-    const call = request(
+    const call = http.request(
       {
         ...this.#options(method, path, options),
         agent: this.#agent,
@@ -70,7 +73,7 @@ export class Transport {
   /** Takes a connection over. `framed`: the output comes in Docker's frames. */
   async hijack(path: string, options: CallOptions & { readonly framed: boolean }): Promise<Session> {
     const { promise, resolve, reject } = Promise.withResolvers<Session>();
-    const call = request({
+    const call = http.request({
       ...this.#options('POST', path, options),
       agent: false,
       headers: {
