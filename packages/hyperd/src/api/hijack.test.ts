@@ -159,6 +159,26 @@ test('a client that goes aborts the session', async () => {
   await aborted.promise;
 });
 
+test('a client that goes aborts a session that is silent, though its end looks like a half-close', async () => {
+  const aborted = Promise.withResolvers<void>();
+  const started = Promise.withResolvers<void>();
+  await using api = await startApi({
+    pods: {
+      container: () => containerView(),
+      attach: async (_, { signal }) => {
+        signal.addEventListener('abort', () => aborted.resolve());
+        started.resolve();
+        await aborted.promise;
+      },
+    },
+  });
+  const connection = api.connect();
+  connection.write('POST /attach?container=web HTTP/1.1\r\nHost: h\r\n\r\ninput that nobody reads');
+  await started.promise;
+  connection.destroy();
+  await aborted.promise;
+});
+
 const unknown = (): never => {
   throw new HyperError('not-found', 'cannot find container nope');
 };

@@ -12,6 +12,8 @@ const STATUS_AND_HEADERS = [
   'Connection: Upgrade',
   'Upgrade: tcp',
 ];
+/** How often a session looks whether its client is still there, in ms. */
+const PROBE_INTERVAL_MS = 3_000;
 /** How long a client may take to close its end of a session that is over, in ms. */
 const CLOSE_GRACE_MS = 5_000;
 /** How long a client may leave the last bytes of a session unread, in ms. */
@@ -38,6 +40,7 @@ export async function runHijacked(
   socket.once('close', abort);
   shutdown.addEventListener('abort', abort, { once: true });
   socket.write(upgradeHead(session.headers));
+  const stopProbing = probe(socket);
   const input = socketInput(socket);
   const client: ClientStreams = {
     input: session.detachKeys ? untilDetachKeys(input, abort) : input,
@@ -51,6 +54,7 @@ export async function runHijacked(
     if (!socket.destroyed) socket.write(errorText(error, session.framed));
     return error;
   } finally {
+    stopProbing();
     shutdown.removeEventListener('abort', abort);
     closeGently(socket, shutdown);
   }
@@ -61,6 +65,18 @@ export function refuseHijacked(socket: Socket, error: unknown, framed: boolean, 
   socket.write(upgradeHead());
   socket.write(errorText(error, framed));
   closeGently(socket, shutdown);
+}
+
+/**
+ * Looks now and then whether the client is still there, until the result is called. A client that has gone looks like one that has ended
+ * its input only, and a silent process writes nothing that would show it: on a unix socket a write of no bytes fails, on TCP keep-alive does.
+ */
+function probe(socket: Socket): () => void {
+  socket.setKeepAlive(true, 10 * PROBE_INTERVAL_MS);
+  const timer = setInterval(() => {
+    if (socket.writable && socket.writableLength === 0) socket.write('');
+  }, PROBE_INTERVAL_MS);
+  return () => clearInterval(timer);
 }
 
 async function* socketInput(socket: Socket): AsyncGenerator<Uint8Array> {
