@@ -14,6 +14,8 @@
 #include "log.h"
 #include "paths.h"
 
+enum { RESERVED_TASKS = 256 }; // kernel threads, the agent and its helpers
+
 static void enable_controllers(const char *directory) {
   static const char *const controllers[] = {"+memory", "+pids", "+cpu", "+io"};
   char path[PATH_MAX];
@@ -24,10 +26,25 @@ static void enable_controllers(const char *directory) {
   }
 }
 
+static uint64_t read_number(const char *path, uint64_t otherwise) {
+  char text[32];
+  return file_read(path, text, sizeof text) ? strtoull(text, NULL, 10) : otherwise;
+}
+
+// However many processes the containers make, the agent can still fork.
+static void limit_processes(void) {
+  uint64_t threads = read_number("/proc/sys/kernel/threads-max", 1024), pids = read_number("/proc/sys/kernel/pid_max", 32768);
+  uint64_t most = threads < pids ? threads : pids;
+  char text[32];
+  snprintf(text, sizeof text, "%llu", (unsigned long long)(most > 2 * RESERVED_TASKS ? most - RESERVED_TASKS : most / 2));
+  if (!file_write(PATH_CGROUPS "/pids.max", text)) log_line("limit processes of containers: %s", strerror(errno));
+}
+
 void cgroup_init(void) {
   enable_controllers("/sys/fs/cgroup");
   if (mkdir(PATH_CGROUPS, 0755) < 0) fatal("create \"%s\": %s", PATH_CGROUPS, strerror(errno));
   enable_controllers(PATH_CGROUPS);
+  limit_processes();
 }
 
 static void path_of(const char *container_id, const char *file, char path[PATH_MAX]) {

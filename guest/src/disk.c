@@ -62,7 +62,10 @@ static bool mount_disk(const struct disk *disk, const char *node, struct failure
   int result;
   if (disk->use == AttachDisk_Use_ROOTFS) {
     result = mount(node, path, "squashfs", MS_RDONLY | MS_NODEV, NULL);
-    if (result < 0 && errno == EINVAL) result = mount(node, path, "erofs", MS_RDONLY | MS_NODEV, NULL);
+    if (result < 0 && errno == EINVAL) {
+      result = mount(node, path, "erofs", MS_RDONLY | MS_NODEV, NULL);
+      if (result < 0 && errno == ENODEV) errno = EINVAL; // a kernel without erofs
+    }
   } else {
     result = mount(node, path, "ext4", MS_NOATIME | MS_NODEV, NULL);
   }

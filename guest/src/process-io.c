@@ -123,7 +123,7 @@ void process_io_run(struct process *process) {
     if (process->out[i].fd >= 0) source_watch(&process->out[i], EPOLLIN);
     else end_output(process, i); // a terminal has no stderr
   }
-  if (process->in.fd < 0) process->receiver.input.closed = true;
+  if (process->in.fd < 0) drop_input(process);
   else write_input(process);
 }
 
