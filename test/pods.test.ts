@@ -212,6 +212,18 @@ test('kill -9 of the daemon: running pods go on, no line is lost or doubled, the
   await daemon.hyperctl(['rm', 'lines']);
 });
 
+test('a daemon that is asked to end lets pods go on, and the next one takes them up', async () => {
+  await daemon.hyperctl(['run', '-d', '--name', 'stays', 'busybox', 'sh', '-c', 'read line; echo got $line']);
+  const pids = daemon.machinePids();
+  await daemon.terminate();
+  assert.deepEqual(daemon.machinePids(), pids);
+  await daemon.restart();
+  const attached = await daemon.hyperctl(['attach', 'stays'], { input: 'word\n' });
+  assert.equal(attached.stdout, 'got word\n', daemon.log());
+  assert.equal((await daemon.hyperctl(['wait', 'stays'])).stdout.trim(), '0');
+  await daemon.hyperctl(['rm', 'stays']);
+});
+
 test('ten pods at once, three of their machines killed, all removed: nothing is left', async () => {
   const names = Array.from({ length: 10 }, (_, i) => `many-${i}`);
   const runs = await Promise.all(

@@ -28,6 +28,8 @@ export interface TestDaemon extends AsyncDisposable {
   spawnHyperctl(args: readonly string[]): ChildProcess;
   /** `kill -9`, and nothing else. */
   kill(): Promise<void>;
+  /** Asks it to end, and waits until it has. */
+  terminate(): Promise<void>;
   /** Starts it again on the same root. */
   restart(): Promise<void>;
   /** Pids of the machines that belong to this root. */
@@ -76,6 +78,10 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
     },
     async kill() {
       child.kill('SIGKILL');
+      await ended(child);
+    },
+    async terminate() {
+      child.kill('SIGTERM');
       await ended(child);
     },
     async restart() {

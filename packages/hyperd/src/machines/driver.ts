@@ -33,6 +33,8 @@ export interface Vm {
   kill(): Promise<void>;
   /** Last lines of its console, fit for a terminal. */
   consoleTail(): Promise<string>;
+  /** Lets go of it: it runs on, for `VmDriver.adopt`. `exited` is never settled then. */
+  detach(): void;
 }
 
 /**

@@ -88,6 +88,7 @@ export class RunningMachine implements Machine {
   /** Lets go of it: it runs on, and the next daemon takes it up. */
   async detach(): Promise<void> {
     this.#stopping = true;
+    this.#parts.vm.detach();
     await this.agent[Symbol.asyncDispose]();
   }
 

@@ -23,6 +23,7 @@ export class QemuVm implements Vm {
   readonly qmp: Qmp;
   readonly #directory: string;
   #asked = false;
+  #detached = false;
   #poweredOff = false;
   #panicked = false;
 
@@ -89,8 +90,14 @@ export class QemuVm implements Vm {
     return tailOf(join(this.#directory, 'console.log'));
   }
 
+  detach(): void {
+    this.#detached = true;
+    this.qmp.close();
+  }
+
   async #untilExit(): Promise<MachineExit> {
     await this.qmp.closed;
+    if (this.#detached) return new Promise(() => undefined);
     if (!(await gone(this.process, DEATH_TIMEOUT_MS))) {
       kill(this.process);
       await gone(this.process, DEATH_TIMEOUT_MS);
