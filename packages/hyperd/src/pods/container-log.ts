@@ -21,6 +21,8 @@ export interface ContainerLog extends OutputLog {
   offsets(): StreamOffsets;
   /** Writes what is held back, and lets go of the file. Repeatable. */
   close(): void;
+  /** Lets go of the file; what is held back is the next daemon's. */
+  release(): void;
 }
 
 export interface LogEvents {
@@ -52,14 +54,21 @@ export class ContainerLogs {
       },
       onError: (error) => events.onError(error),
     });
+    const forget = (): void => {
+      if (this.#open.get(container) === activity) this.#open.delete(container);
+      activity.end();
+    };
     return {
       append: (stream, chunk, endOffset) => writer.append(stream, chunk, endOffset),
       finish: (stream) => writer.finish(stream),
       offsets: () => writer.offsets(),
       close: () => {
         writer.close();
-        if (this.#open.get(container) === activity) this.#open.delete(container);
-        activity.end();
+        forget();
+      },
+      release: () => {
+        writer.release();
+        forget();
       },
     };
   }

@@ -191,11 +191,18 @@ export class Container {
     return { ...this.#processOf(processId), args: exec.command, tty: exec.tty };
   }
 
-  /** Lets go of the log and of everybody who waits; the container is being removed, or the daemon ends. */
+  /** Ends the log and everybody's session; the container is being removed. */
   close(reason: string): void {
     this.#session.abandon(reason);
     this.#log?.close();
     this.#log = undefined;
+  }
+
+  /** Lets go of the log and of everybody's session; the daemon ends, and the container may go on. */
+  detach(): void {
+    this.#log?.release();
+    this.#log = undefined;
+    this.#session.abandon('the daemon is ending');
   }
 
   #nextSession(): Session {

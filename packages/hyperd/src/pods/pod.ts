@@ -214,7 +214,7 @@ export class Pod {
   /** Lets go of it without touching its machine; the daemon is ending. */
   async detach(): Promise<void> {
     this.#starting?.abort();
-    for (const container of this.containers) container.close('the daemon is ending');
+    for (const container of this.containers) container.detach();
   }
 
   async #bringUp(): Promise<void> {

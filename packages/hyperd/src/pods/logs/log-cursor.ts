@@ -40,13 +40,21 @@ export class LogCursor implements AsyncDisposable {
   /** Reads on; false when there is nothing new. */
   async #fill(): Promise<boolean> {
     if (!this.#file) return this.#openFile(await this.#oldest());
-    const { buffer, bytesRead } = await this.#file.read(
+    if (await this.#readMore(this.#file)) return true;
+    const newer = await this.#newerFile();
+    if (newer === undefined) return false;
+    // It may have been written to between the two looks; now that it is put aside, it stays as it is.
+    return (await this.#readMore(this.#file)) || this.#openFile(newer);
+  }
+
+  async #readMore(file: FileHandle): Promise<boolean> {
+    const { buffer, bytesRead } = await file.read(
       Buffer.allocUnsafe(CHUNK_BYTES),
       0,
       CHUNK_BYTES,
       this.#position,
     );
-    if (bytesRead === 0) return this.#openFile(await this.#newerFile());
+    if (bytesRead === 0) return false;
     this.#position += bytesRead;
     this.#split(buffer.subarray(0, bytesRead));
     return true;

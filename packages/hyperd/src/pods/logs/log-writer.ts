@@ -75,14 +75,19 @@ export class LogWriter {
   finish(stream: OutputStream): void {
     const held = this.#partial[stream];
     this.#partial[stream] = undefined;
-    if (held) this.#add(stream, held.bytes, held.endOffset);
+    if (held && !this.#closed) this.#add(stream, held.bytes, held.endOffset);
   }
 
   /** Writes what there is and lets go of the file. Repeatable. */
   close(): void {
-    if (this.#closed) return;
     this.finish('stdout');
     this.finish('stderr');
+    this.release();
+  }
+
+  /** Lets go of the file without an unfinished line: the guest has it still, and gives it to the next daemon. Repeatable. */
+  release(): void {
+    if (this.#closed) return;
     this.#flush();
     this.#closed = true;
     clearTimeout(this.#retry);
