@@ -51,6 +51,12 @@ static void mount_system(void) {
   }
 }
 
+// A machine that is short of memory otherwise reads its programs in again and again, for minutes, before the kernel
+// kills anything. Kernels without the multi-generational LRU stay as they are.
+static void prevent_thrashing(void) {
+  if (file_write("/sys/kernel/mm/lru_gen/enabled", "y")) file_write("/sys/kernel/mm/lru_gen/min_ttl_ms", "1000");
+}
+
 static void raise_loopback(void) {
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
@@ -72,6 +78,7 @@ void boot(void) {
   mount_system();
   cgroup_init();
   device_filter_attach(PATH_CGROUPS);
+  prevent_thrashing();
   raise_loopback();
   struct rlimit files = {.rlim_cur = 65536, .rlim_max = 1048576};
   setrlimit(RLIMIT_NOFILE, &files);
