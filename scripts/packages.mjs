@@ -40,6 +40,7 @@ export function ensurePackages(names) {
 }
 
 function isInstalled(name) {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg's own placeholder
   const { status, stdout } = spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Status}', name], {
     encoding: 'utf8',
   });

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { isHyperError } from '../errors.ts';
+import { type Config, loadConfig, type Surroundings } from './load-config.ts';
+
+const user: Surroundings = {
+  env: { HOME: '/home/u', XDG_RUNTIME_DIR: '/run/user/7' },
+  uid: 7,
+  guestDirectory: '/guest',
+};
+
+function load(argv: string[], file?: string, surroundings = user): Config {
+  const directory = mkdtempSync(join(tmpdir(), 'config-'));
+  try {
+    const path = join(directory, 'config');
+    writeFileSync(path, file ?? '');
+    const command = loadConfig(['--config', path, ...argv], surroundings);
+    assert.equal(command.kind, 'run');
+    return (command as { config: Config }).config;
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+test("an ordinary user's defaults lie in the user's own directories", () => {
+  const { root, hosts, kernel } = load([]);
+  assert.deepEqual(
+    [root, hosts, kernel],
+    ['/home/u/.local/share/hyper', ['unix:///run/user/7/hyper.sock'], '/guest/vmlinux'],
+  );
+});
+
+test("root's defaults are the original's", () => {
+  const { root, hosts } = load([], '', { ...user, uid: 0 });
+  assert.deepEqual([root, hosts], ['/var/lib/hyper', ['unix:///var/run/hyper.sock']]);
+});
+
+test('flags win over the file, the file over the defaults; keys are read in any case', () => {
+  const file =
+    '# comment\nROOT=/from/file\nKernel = "/file/kernel"\nHost=unix:///file.sock\n[Log]\nPodLogPrefix=/logs\nmax-size=1m\n';
+  const config = load(['--root', '/from/flag', '--insecure_registry', 'a:1, b:2,'], file);
+  assert.equal(config.root, '/from/flag');
+  assert.equal(config.kernel, '/file/kernel');
+  assert.deepEqual(config.hosts, ['unix:///file.sock']);
+  assert.equal(config.logDirectory, '/logs');
+  assert.deepEqual(config.insecureRegistries, ['a:1', 'b:2']);
+  assert.deepEqual(config.warnings, []);
+});
+
+test('unknown keys and keys without effect are warnings that name file and line', () => {
+  const { warnings } = load([], 'Nonsense=1\nBridge=hyper0\n[Other]\nx=y\n');
+  assert.match(warnings[0] ?? '', /config:1: unknown key "Nonsense"/);
+  assert.match(warnings[1] ?? '', /config:2: Bridge has no effect/);
+  assert.match(warnings[2] ?? '', /config:4: unknown key "x" in section \[Other\]/);
+});
+
+for (const [file, message] of [
+  ['\nRoot=relative\n', /config:2: Root is "relative"; want an absolute path/],
+  ['Host=nowhere', /config:1: Host is "nowhere"; want unix:\/\/\/PATH or tcp/],
+  ['DisableIptables=maybe', /config:1: DisableIptables is "maybe"; want true or false/],
+  ['GDBTCPPort=-1', /want a whole number/],
+  ['Hypervisor=vmware', /config:1: Hypervisor is "vmware"; want qemu/],
+  ['Hypervisor=xen', /this version has qemu/],
+  ['no equals sign', /config:1: "no equals sign"; want Key=Value/],
+] as const) {
+  test(`the file "${file.trim()}" is refused, saying where and what is right`, () => {
+    assert.throws(
+      () => load([], file),
+      (error) => isHyperError(error, 'invalid-argument') && message.test(error.message),
+    );
+  });
+}
+
+for (const argv of [
+  ['--nonsense'],
+  ['--host', 'tcp://0.0.0.0:80'],
+  ['--host', 'http://x'],
+  ['--log-level', 'loud'],
+  ['--hypervisor', 'xen'],
+  ['positional'],
+]) {
+  test(`"${argv.join(' ')}" is refused`, () => {
+    assert.throws(
+      () => load(argv),
+      (error) => isHyperError(error, 'invalid-argument'),
+    );
+  });
+}
+
+test('a file that was asked for has to be there', () => {
+  assert.throws(() => loadConfig(['--config', '/nonexistent/config'], user), /nonexistent/);
+});
