@@ -17,7 +17,7 @@ import { createTemplates } from './templates.ts';
 /** What the guest's kernel and agent need besides the containers, in MiB. */
 export const GUEST_OVERHEAD_MIB = 96;
 const CLONE_HANDSHAKE_MS = 30_000;
-const BOOT_HANDSHAKE_MS = 120_000;
+const DEFAULT_BOOT_TIMEOUT_MS = 120_000;
 /** More starts than this at once only take each other's time. */
 const MAX_CONCURRENT_STARTS = 4;
 const CONSOLE_CHECK_MS = 30_000;
@@ -31,6 +31,8 @@ export interface MachineServiceOptions {
   readonly driver: VmDriver;
   readonly connectAgent: ConnectAgent;
   readonly logger: Logger;
+  /** How long a machine may take from power-on to its agent's answer, in ms (default 120,000: emulated machines are slow). */
+  readonly bootTimeoutMs?: number;
 }
 
 /** Throws `invalid-argument` when `root` is too long for the machines' sockets. */
@@ -54,6 +56,7 @@ class Machines implements MachineService {
   readonly #templates: ReturnType<typeof createTemplates>;
   readonly #running = new Map<MachineId, RunningMachine>();
   readonly #starts = new Semaphore(MAX_CONCURRENT_STARTS);
+  readonly #bootTimeoutMs: number;
   #consoleTimer: NodeJS.Timeout | undefined;
 
   constructor(options: MachineServiceOptions) {
@@ -61,7 +64,15 @@ class Machines implements MachineService {
     this.#options = options;
     this.#directory = join(root, 'machines');
     this.#records = createMachineRecords(state);
-    this.#templates = createTemplates(join(root, 'templates'), driver, connectAgent, logger);
+    this.#bootTimeoutMs = options.bootTimeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS;
+    const bootTimeoutMs = this.#bootTimeoutMs;
+    this.#templates = createTemplates({
+      directory: join(root, 'templates'),
+      driver,
+      connectAgent,
+      logger,
+      bootTimeoutMs,
+    });
   }
 
   async open(): Promise<void> {
@@ -86,20 +97,17 @@ class Machines implements MachineService {
     const { signal, shape, owner } = request;
     const id = newMachineId();
     request.onId?.(id);
-    const template = await this.#template(shape);
+    const template = await this.#templates.get(hardwareOf(shape));
     using _slot = await this.#starts.enter(signal);
     this.#records.insert({ id, owner, phase: 'starting', process: undefined, shape, disks: [] });
     try {
       return await this.#start(id, request, template);
     } catch (error) {
-      if (template !== undefined && !signal?.aborted) {
-        this.#options.logger.warn({ machine: id, err: error }, 'clone machine; booting it instead');
-        await this.#templates.discard(hardwareOf(shape));
-        await this.#clear(id);
-        this.#records.insert({ id, owner, phase: 'starting', process: undefined, shape, disks: [] });
-        return await this.#start(id, request, undefined);
-      }
-      throw error;
+      if (signal?.aborted) throw error;
+      this.#options.logger.warn({ machine: id, err: error }, 'clone machine; booting it instead');
+      await this.#templates.discard(hardwareOf(shape));
+      this.#records.insert({ id, owner, phase: 'starting', process: undefined, shape, disks: [] });
+      return await this.#start(id, request, undefined);
     }
   }
 
@@ -119,16 +127,6 @@ class Machines implements MachineService {
     await Promise.all([...this.#running.values()].map((machine) => machine.detach()));
   }
 
-  /** undefined where none can be made: the machine is booted then, and tells what is wrong. */
-  async #template(shape: MachineShape): Promise<string | undefined> {
-    try {
-      return await this.#templates.get(hardwareOf(shape));
-    } catch (error) {
-      this.#options.logger.warn({ err: error }, 'make machine template');
-      return undefined;
-    }
-  }
-
   async #start(id: MachineId, request: AcquireRequest, template: string | undefined): Promise<Machine> {
     const { driver } = this.#options;
     const directory = join(this.#directory, id);
@@ -143,7 +141,7 @@ class Machines implements MachineService {
         ...(request.signal && { signal: request.signal }),
       };
       vm = await (template === undefined ? driver.boot(vmRequest) : driver.restore(vmRequest, template));
-      const handshakeTimeoutMs = template === undefined ? BOOT_HANDSHAKE_MS : CLONE_HANDSHAKE_MS;
+      const handshakeTimeoutMs = template === undefined ? this.#bootTimeoutMs : CLONE_HANDSHAKE_MS;
       const agent = await this.#configuredAgent(vm, request, handshakeTimeoutMs);
       this.#records.setRunning(id);
       return this.#take(id, request.shape, vm, agent, []);

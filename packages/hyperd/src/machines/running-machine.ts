@@ -49,7 +49,12 @@ export class RunningMachine implements Machine {
     this.#setDisks([...this.#disks, { name, target }]);
     try {
       await this.#parts.vm.plugDisk(target, disk);
-      await this.agent.attachDisk({ target, use, name });
+      try {
+        await this.agent.attachDisk({ target, use, name });
+      } catch (error) {
+        await this.#parts.vm.unplugDisk(target);
+        throw error;
+      }
     } catch (error) {
       this.#setDisks(this.#disks.filter((plugged) => plugged.target !== target));
       throw error;

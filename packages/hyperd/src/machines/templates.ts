@@ -5,7 +5,13 @@ import type { ConnectAgent } from '../guest/index.ts';
 import type { Logger } from '../logger.ts';
 import type { VmDriver, VmHardware } from './driver.ts';
 
-const BOOT_TIMEOUT_MS = 120_000;
+export interface TemplateOptions {
+  readonly directory: string;
+  readonly driver: VmDriver;
+  readonly connectAgent: ConnectAgent;
+  readonly logger: Logger;
+  readonly bootTimeoutMs: number;
+}
 
 export interface Templates {
   /** Directory of the template for this hardware, made when missing; concurrent callers share one making. Rejects `machine`. */
@@ -17,12 +23,13 @@ export interface Templates {
 }
 
 /** Machine templates in `directory`: a booted guest's memory and state, to be cloned instead of booted. */
-export function createTemplates(
-  directory: string,
-  driver: VmDriver,
-  connectAgent: ConnectAgent,
-  logger: Logger,
-): Templates {
+export function createTemplates({
+  directory,
+  driver,
+  connectAgent,
+  logger,
+  bootTimeoutMs,
+}: TemplateOptions): Templates {
   const making = new Map<string, Promise<string>>();
 
   async function nameOf({ vcpus, ramMib }: VmHardware): Promise<string> {
@@ -49,7 +56,7 @@ export function createTemplates(
     const vm = await driver.bootForTemplate({ directory: draft, hardware }, draft);
     try {
       const port = await vm.connectAgentPort();
-      const agent = await connectAgent(port, { handshakeTimeoutMs: BOOT_TIMEOUT_MS });
+      const agent = await connectAgent(port, { handshakeTimeoutMs: bootTimeoutMs });
       await agent[Symbol.asyncDispose]();
       await driver.saveTemplate(vm, draft);
     } catch (error) {

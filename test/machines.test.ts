@@ -1,0 +1,295 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { isHyperError } from '../packages/hyperd/src/errors.ts';
+import {
+  connectAgent,
+  type GuestProcess,
+  type OutputSink,
+  type ProcessSpec,
+} from '../packages/hyperd/src/guest/index.ts';
+import type { Machine, MachineService } from '../packages/hyperd/src/machines/machine.ts';
+import { createMachineService } from '../packages/hyperd/src/machines/machine-service.ts';
+import { createQemuDriver } from '../packages/hyperd/src/machines/qemu/driver.ts';
+import { createScratchDisks } from '../packages/hyperd/src/pods/scratch-disk.ts';
+import { openState, type State } from '../packages/hyperd/src/state/database.ts';
+import { pidsMentioning } from './support/daemon.ts';
+import { busyboxLayer, layerTar } from './support/images.ts';
+
+const guest = join(import.meta.dirname, '../build/guest');
+const SHAPE = { vcpus: 1, memoryMib: 128 };
+const silent = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+let root: string;
+let state: State;
+let machines: MachineService;
+
+async function open(initrd = join(guest, 'initramfs.cpio')): Promise<MachineService> {
+  const driver = createQemuDriver({ kernel: join(guest, 'vmlinux'), initrd });
+  return createMachineService({ root, state, driver, connectAgent, logger: silent, bootTimeoutMs: 8000 });
+}
+
+before(async () => {
+  root = mkdtempSync(join(tmpdir(), 'hym-'));
+  state = openState(root);
+  machines = await open();
+  await machines.prepare(SHAPE);
+  execFileSync('tar2sqfs', ['-c', 'lz4', '-q', '-f', join(root, 'rootfs.sqfs')], {
+    input: layerTar(busyboxLayer()),
+  });
+  await createScratchDisks(root).ensure(join(root, 'scratch.img'));
+});
+after(async () => {
+  await machines[Symbol.asyncDispose]();
+  state[Symbol.dispose]();
+  for (const pid of pidsMentioning(root, 'qemu')) process.kill(pid, 'SIGKILL');
+  rmSync(root, { recursive: true, force: true });
+});
+
+const acquire = (hostname = 'h'): Promise<Machine> =>
+  machines.acquire({ shape: SHAPE, owner: undefined, identity: { hostname, machineId: 'ab'.repeat(16) } });
+
+let lastId = 0;
+function spec(args: string[], more: Partial<ProcessSpec> = {}): ProcessSpec {
+  return {
+    ...{ id: ++lastId, args, env: ['PATH=/bin'], cwd: '/', user: '', additionalGroups: [], tty: false },
+    ...{ rows: 24, columns: 80, noStdin: false, rlimits: [], ...more },
+  };
+}
+
+async function withContainer(work: (machine: Machine) => Promise<void>): Promise<void> {
+  const machine = await acquire();
+  try {
+    const scratch = join(root, `scratch-${machine.id}.img`);
+    await createScratchDisks(root).ensure(scratch);
+    await machine.attachDisk(
+      { path: join(root, 'rootfs.sqfs'), readOnly: true },
+      { use: 'rootfs', name: 'r' },
+    );
+    await machine.attachDisk({ path: scratch, readOnly: false }, { use: 'scratch', name: 'scratch' });
+    await work(machine);
+  } finally {
+    await machine.stop();
+  }
+}
+
+const start = (machine: Machine, process: ProcessSpec, sink: OutputSink): Promise<GuestProcess> =>
+  machine.agent.startContainer(
+    {
+      ...{ containerId: `c${process.id}`, rootfsDisk: 'r', scratchDisk: 'scratch', readOnlyRootfs: false },
+      ...{ process, files: [], sysctls: {} },
+    },
+    sink,
+  );
+
+/** Collects output, acknowledging all of it. */
+function collector() {
+  const text = { stdout: '', stderr: '' };
+  const ended = Promise.withResolvers<void>();
+  let open_ = 2;
+  let process: GuestProcess | undefined;
+  const sink: OutputSink = {
+    data(stream, chunk, end) {
+      text[stream] += Buffer.from(chunk).toString('latin1');
+      process?.acknowledge(stream, end);
+    },
+    end() {
+      if (--open_ === 0) ended.resolve();
+    },
+  };
+  return { text, sink, ended: ended.promise, bind: (started: GuestProcess) => (process = started) };
+}
+
+async function output(machine: Machine, ...args: string[]): Promise<string> {
+  const collected = collector();
+  const process = await start(machine, spec(args), collected.sink);
+  collected.bind(process);
+  await process.exited;
+  await collected.ended;
+  return collected.text.stdout;
+}
+
+function nothingLeft(): void {
+  assert.deepEqual(machines.list(), []);
+  assert.deepEqual(readdirSync(join(root, 'machines')), []);
+  assert.deepEqual(pidsMentioning(root, 'qemu'), []);
+}
+
+test('clones of one template are no twins: random bytes, MAC addresses and host names differ', async () => {
+  const seen: string[][] = [];
+  for (let i = 0; i < 2; i++) {
+    await withContainer(async (machine) => {
+      const script =
+        'head -c 16 /dev/urandom | od -An -tx1; cat /sys/class/net/eth0/address; cat /proc/sys/kernel/random/uuid';
+      seen.push(
+        (await output(machine, 'busybox', 'sh', '-c', script.replaceAll('head', 'busybox head')))
+          .trim()
+          .split('\n'),
+      );
+    });
+  }
+  const [first, second] = seen as [string[], string[]];
+  assert.equal(first.length, 3);
+  for (const [i, value] of first.entries()) assert.notEqual(value, second[i]);
+  nothingLeft();
+});
+
+test('a machine that is killed from outside ends as "died", and nothing of it is left', async () => {
+  const machine = await acquire();
+  const [pid] = pidsMentioning(root, 'qemu');
+  process.kill(pid as number, 'SIGKILL');
+  assert.equal((await machine.exited).kind, 'died');
+  nothingLeft();
+});
+
+test('a machine that powers itself off says so; stopping one twice is the same as once', async () => {
+  const machine = await acquire();
+  await machine.agent.shutdown();
+  assert.equal((await machine.exited).kind, 'poweroff');
+  await Promise.all([machine.stop(), machine.stop({ graceMs: 1000 })]);
+  nothingLeft();
+});
+
+test('a machine that hangs at boot is an error with the end of its console, and nothing is left', async () => {
+  const broken = mkdtempSync(join(tmpdir(), 'hyb-'));
+  try {
+    const init =
+      '#!/bin/busybox sh\n/bin/busybox mount -t devtmpfs d /dev; echo the agent never comes > /dev/ttyS0; /bin/busybox sleep 1000\n';
+    execFileSync(
+      'sh',
+      [
+        '-c',
+        'mkdir -p bin dev && cp /bin/busybox bin/ && cat > init && chmod 755 init && find . | cpio --quiet -o -H newc > ../initrd.cpio',
+      ],
+      {
+        input: init,
+        cwd: execFileSync('mktemp', ['-d', '-p', broken], { encoding: 'utf8' }).trim(),
+      },
+    );
+    await using hanging = await open(join(broken, 'initrd.cpio'));
+    await assert.rejects(
+      hanging.acquire({
+        shape: SHAPE,
+        owner: undefined,
+        identity: { hostname: 'h', machineId: 'ab'.repeat(16) },
+      }),
+      (error) =>
+        isHyperError(error, 'machine') &&
+        /no answer within 8000 ms/.test(error.message) &&
+        /the agent never comes/.test(error.message),
+    );
+    nothingLeft();
+  } finally {
+    rmSync(broken, { recursive: true, force: true });
+  }
+});
+
+test('a start that is canceled leaves nothing', async () => {
+  const abort = new AbortController();
+  const starting = machines.acquire({
+    ...{ shape: SHAPE, owner: undefined, identity: { hostname: 'h', machineId: 'ab'.repeat(16) } },
+    signal: abort.signal,
+  });
+  setTimeout(() => abort.abort(), 60);
+  await assert.rejects(starting, (error) => isHyperError(error, 'canceled'));
+  nothingLeft();
+});
+
+test('an agent that breaks the protocol costs its machine only', async () => {
+  const [bad, good] = await Promise.all([acquire(), acquire()]);
+  await bad.agent[Symbol.asyncDispose](); // what a violation does to the connection
+  const exit = await bad.exited;
+  assert.equal(exit.kind, 'died');
+  await good.agent.setClock();
+  await good.stop();
+  nothingLeft();
+});
+
+test('machines outlive their service; half-made ones and strays do not', async () => {
+  const machine = await acquire();
+  await machines[Symbol.asyncDispose]();
+  state.db
+    .prepare(
+      "INSERT INTO machines (id, phase, vcpus, memory_mib, created_at) VALUES ('vm-half', 'starting', 1, 128, 0)",
+    )
+    .run();
+  execFileSync('mkdir', [join(root, 'machines/vm-stray')]);
+  machines = await open();
+  const adopted = await machines.adoptAll();
+  assert.deepEqual(
+    adopted.map(({ id }) => id),
+    [machine.id],
+  );
+  assert.equal(existsSync(join(root, 'machines/vm-stray')), false);
+  await adopted[0]?.agent.setClock();
+  await adopted[0]?.stop();
+  nothingLeft();
+});
+
+test('a process that floods its output does not hold up another one', async () => {
+  await withContainer(async (machine) => {
+    let taken = 0;
+    const flood = await start(
+      machine,
+      spec(['sh', '-c', 'while :; do echo yyyyyyyyyyyyyyyyyyyyyyyyyy; done']),
+      {
+        data: (_, chunk) => {
+          taken += chunk.length; // and never acknowledged
+        },
+        end: () => undefined,
+      },
+    );
+    assert.equal(await output(machine, 'echo', 'through'), 'through\n');
+    assert.ok(taken <= machine.agent.info.windowBytes);
+    await flood.signal(9);
+    assert.equal((await flood.exited).signal, 9);
+  });
+});
+
+test('orphans are reaped, a thousand of them, and exit codes of others stay right', async () => {
+  await withContainer(async (machine) => {
+    const script = 'i=0; while [ $i -lt 1000 ]; do (true & ) ; i=$((i+1)); done; exit 6';
+    const process = await start(machine, spec(['sh', '-c', script]), {
+      data: () => undefined,
+      end: () => undefined,
+    });
+    assert.equal((await process.exited).exitCode, 6);
+    const zombies = 'for s in /proc/[0-9]*/stat; do busybox cut -d " " -f 3 $s; done 2>/dev/null | grep -c Z';
+    assert.equal((await output(machine, 'sh', '-c', zombies)).trim(), '0');
+  });
+});
+
+test('disks come and go, and a name is used again', async () => {
+  const machine = await acquire();
+  for (let i = 0; i < 3; i++) {
+    await machine.attachDisk(
+      { path: join(root, 'rootfs.sqfs'), readOnly: true },
+      { use: 'rootfs', name: 'again' },
+    );
+    await machine.detachDisk('again');
+  }
+  await assert.rejects(
+    machine.attachDisk({ path: '/nonexistent.img', readOnly: true }, { use: 'rootfs', name: 'none' }),
+    (error) => isHyperError(error, 'machine'),
+  );
+  await assert.rejects(
+    machine.attachDisk(
+      { path: join(root, 'scratch.img'), readOnly: true },
+      { use: 'rootfs', name: 'no-squashfs' },
+    ),
+    (error) => isHyperError(error),
+  );
+  await machine.attachDisk(
+    { path: join(root, 'rootfs.sqfs'), readOnly: true },
+    { use: 'rootfs', name: 'again' },
+  );
+  await machine.stop();
+});
