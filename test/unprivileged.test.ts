@@ -1,13 +1,42 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { startDaemon } from './support/daemon.ts';
 
 const NOBODY = 65534;
+const isRoot = process.getuid?.() === 0;
+
+/** What running needs of the checkout, where any user can read it: the checkout itself may lie in somebody's home. */
+function readableCopy(): string {
+  const copy = mkdtempSync(join(tmpdir(), 'hyu-'));
+  chmodSync(copy, 0o755);
+  const parts = [
+    'bin',
+    'packages/hyperd/dist',
+    'packages/hyperctl/dist',
+    'build/images',
+    'node_modules/.bin/node',
+  ];
+  const guest = ['build/guest/vmlinux', 'build/guest/initramfs.cpio'];
+  execFileSync('cp', ['-rL', '--parents', ...parts, ...guest, copy], {
+    cwd: join(import.meta.dirname, '..'),
+  });
+  execFileSync('chmod', ['-R', 'a+rX', copy]);
+  return copy;
+}
 
 test('an ordinary user runs a pod, no root needed', {
-  skip: process.getuid?.() !== 0 && 'this run is unprivileged already',
+  skip: !isRoot && 'this run is unprivileged already',
 }, async () => {
-  await using daemon = await startDaemon({ uid: NOBODY });
-  const result = await daemon.hyperctl(['run', '--rm', 'busybox', 'id', '-u']);
-  assert.deepEqual([result.code, result.stdout], [0, '0\n'], result.stderr + daemon.log());
+  const checkout = readableCopy();
+  try {
+    await using daemon = await startDaemon({ uid: NOBODY, checkout });
+    const result = await daemon.hyperctl(['run', '--rm', 'busybox', 'id', '-u']);
+    assert.deepEqual([result.code, result.stdout], [0, '0\n'], result.stderr + daemon.log());
+  } finally {
+    rmSync(checkout, { recursive: true, force: true });
+  }
 });

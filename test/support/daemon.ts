@@ -41,12 +41,15 @@ export interface DaemonOptions {
   readonly args?: readonly string[];
   /** Run as this user and group id. */
   readonly uid?: number;
+  /** Where `bin/` lies (default: this repository). */
+  readonly checkout?: string;
 }
 
 /** Starts a real hyperd on a root of its own; disposing removes its pods, stops it, and removes the root. */
 export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaemon> {
   const root = mkdtempSync(join(tmpdir(), 'hyt-'));
   if (options.uid !== undefined) chownSync(root, options.uid, options.uid);
+  const bin = join(options.checkout ?? repository, 'bin');
   const socket = join(root, 'hyper.sock');
   const env = { ...process.env, HYPER_HOST: `unix://${socket}`, HOME: root, XDG_CACHE_HOME: root };
   const identity = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid };
@@ -55,7 +58,7 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   function launch(): ChildProcess {
     const log = openSync(join(root, 'daemon.log'), 'a');
     return spawn(
-      join(repository, 'bin/hyperd'),
+      join(bin, 'hyperd'),
       ['--root', join(root, 'r'), '--host', `unix://${socket}`, ...(options.args ?? [])],
       { stdio: ['ignore', log, log], env, cwd: root, ...identity },
     );
@@ -68,10 +71,10 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
       return child;
     },
     spawnHyperctl(args) {
-      return spawn(join(repository, 'bin/hyperctl'), [...args], { env, cwd: root, ...identity });
+      return spawn(join(bin, 'hyperctl'), [...args], { env, cwd: root, ...identity });
     },
     async hyperctl(args, { input, env: extra } = {}) {
-      const command = spawn(join(repository, 'bin/hyperctl'), [...args], {
+      const command = spawn(join(bin, 'hyperctl'), [...args], {
         ...{ env: { ...env, ...extra }, cwd: root, timeout: COMMAND_TIMEOUT_MS, ...identity },
       });
       return collect(command, input);
