@@ -6,7 +6,6 @@ import type {
   AgentInfo,
   ConnectOptions,
   ContainerStart,
-  ExitStatus,
   GuestAgent,
   GuestDisk,
   GuestIdentity,
@@ -15,7 +14,6 @@ import type {
   OutputSink,
   ProcessSpec,
 } from './agent.ts';
-import { CommandError } from './command-error.ts';
 import {
   encodeFrame,
   FLAG_EOF,
@@ -30,7 +28,6 @@ import {
 } from './frames.ts';
 import {
   AttachDisk_Use,
-  Error_Code,
   type FromAgent,
   FromAgentSchema,
   type ProcessState,
@@ -38,6 +35,7 @@ import {
   type Welcome,
 } from './gen/agent_pb.js';
 import { guestText } from './guest-text.ts';
+import { clamp, errorOf, exitStatus, nowNs, processMessage, processState } from './messages.ts';
 import { type ProcessLink, RemoteProcess } from './process.ts';
 
 const PROTOCOL = 1;
@@ -392,66 +390,4 @@ class Connection implements GuestAgent, ProcessLink {
     this.close(error);
     return error;
   }
-}
-
-function processMessage(spec: ProcessSpec) {
-  return {
-    ...spec,
-    args: [...spec.args],
-    env: [...spec.env],
-    additionalGroups: [...spec.additionalGroups],
-    rlimits: spec.rlimits.map((limit) => ({ ...limit })),
-  };
-}
-
-function processState(state: ProcessState): GuestProcessState {
-  return {
-    id: state.id,
-    containerId: guestText(state.containerId),
-    init: state.init,
-    tty: state.tty,
-    exit: state.exited ? exitStatus(state.exitCode, state.signal, state.exitedAtNs, false) : undefined,
-  };
-}
-
-function exitStatus(exitCode: number, signal: number, exitedAtNs: bigint, outOfMemory: boolean): ExitStatus {
-  const known = signal <= 64 ? signal : 0;
-  return {
-    exitCode: exitCode & 0xff,
-    signal: known,
-    exitedAt: new Date(Number(exitedAtNs / 1_000_000n)),
-    outOfMemory,
-  };
-}
-
-function errorOf(call: string, { code, message }: { code: Error_Code; message: string }): HyperError {
-  const text = guestText(message) || `${call}: the guest gave no reason`;
-  switch (code) {
-    case Error_Code.COMMAND_NOT_FOUND:
-      return new CommandError(127, text);
-    case Error_Code.COMMAND_NOT_EXECUTABLE:
-      return new CommandError(126, text);
-    case Error_Code.INVALID:
-      return new HyperError('invalid-argument', text);
-    case Error_Code.NOT_FOUND:
-      return new HyperError('not-found', text);
-    case Error_Code.EXISTS:
-      return new HyperError('conflict', text);
-    case Error_Code.PRECONDITION:
-      return new HyperError('precondition', text);
-    case Error_Code.UNSUPPORTED:
-      return new HyperError('unsupported', text);
-    case Error_Code.TIMEOUT:
-      return new HyperError('timeout', text);
-    default:
-      return new HyperError('machine', text);
-  }
-}
-
-function clamp(value: number, low: bigint, high: bigint): number {
-  return Math.max(Number(low), Math.min(value, Number(high)));
-}
-
-function nowNs(): bigint {
-  return BigInt(Date.now()) * 1_000_000n;
 }

@@ -179,7 +179,7 @@ class Images implements ImageService {
     await this.#registries[Symbol.asyncDispose]();
   }
 
-  /** Runs a pull or load; what it leaves without a row, whether it failed or not, is collected. */
+  /** Runs a pull or load; what a failed one leaves is collected. */
   async #importing<T>(work: (protect: (digest: Digest) => void) => Promise<T>): Promise<T> {
     const held = new Set<Digest>();
     const protect = (digest: Digest): void => {
@@ -187,7 +187,6 @@ class Images implements ImageService {
       held.add(digest);
       this.#protected.set(digest, (this.#protected.get(digest) ?? 0) + 1);
     };
-    const before = this.#records.all().length;
     let failed = true;
     try {
       const result = await work(protect);
@@ -199,7 +198,7 @@ class Images implements ImageService {
         if (left === 0) this.#protected.delete(digest);
         else this.#protected.set(digest, left);
       }
-      if (failed || this.#records.all().length < before) {
+      if (failed) {
         await this.collectGarbage().catch((error: unknown) => {
           this.#logger.warn({ err: messageOf(error) }, 'clean up after a failed import');
         });

@@ -1,4 +1,4 @@
-import { HyperError, messageOf } from '../errors.ts';
+import { HyperError } from '../errors.ts';
 import type { GuestProcess, OutputSink, OutputStream } from '../guest/index.ts';
 import type { StreamOffsets } from './pod-records.ts';
 import type { ClientStreams } from './pod-service.ts';
@@ -143,14 +143,10 @@ export class Session implements OutputSink {
         await process.writeStdin(chunk);
       }
       if (!this.#tty && !client.signal.aborted) process.endStdin();
-    } catch (error) {
-      // Input has nowhere to go any more; the session's end is told by its output.
-      if (this.#open.size > 0 && !client.signal.aborted) this.inputError = messageOf(error);
+    } catch {
+      return; // client or process is gone: what that means is told by the session's output, and by its end
     }
   }
-
-  /** Why input stopped being forwarded, for diagnosis. */
-  inputError: string | undefined;
 
   #pump(subscriber: Subscriber): void {
     if (subscriber.pumping) return;

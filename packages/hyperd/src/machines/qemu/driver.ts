@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { HyperError, messageOf } from '../../errors.ts';
@@ -39,6 +39,8 @@ export function createQemuDriver({ kernel, initrd }: QemuOptions): VmDriver {
     async templateKey() {
       const { version, accelerator } = await info();
       const hash = createHash('sha256').update(`${MACHINE_VERSION} ${version} ${accelerator}`);
+      // A template is not synced to disk: one from before the host's last boot may have holes.
+      hash.update(await readFile('/proc/sys/kernel/random/boot_id'));
       for (const path of [kernel, initrd]) {
         const { size, mtimeMs, ino } = await stat(path);
         hash.update(` ${path} ${size} ${mtimeMs} ${ino}`);
