@@ -1,60 +1,56 @@
-// Everything that is compiled: protocol code, the guest agent and its initramfs, the bundles of hyperd and hyperctl.
+// Everything that is compiled: the guest agent and its initramfs, protocol code, the bundles of hyperd and hyperctl.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { BUILD, REPOSITORY, step } from './steps.mjs';
+import { alone, BUILD, isMain, REPOSITORY, step } from './steps.mjs';
+
+const KERNEL = join(BUILD, 'cache/kernel');
+const GENERATED = 'packages/hyperd/src/guest/gen';
 
 const run = (command, args) =>
   execFileSync(command, args, { cwd: REPOSITORY, stdio: ['ignore', 'ignore', 'inherit'] });
 
-/** `kernel`: folder that holds lib/modules/VERSION. */
-export async function build(kernel) {
-  const guest = join(BUILD, 'guest');
-  const agent = {
-    inputs: [
-      'guest/src',
-      'guest/Makefile',
-      'guest/agent.proto',
-      'guest/agent.options',
-      'guest/initramfs.sh',
-      'build/stamps/guest-kernel',
-    ],
-  };
+/** Compiles what has changed. Needs the Debian and npm packages and the guest kernel. */
+export function build() {
+  const guest = [
+    'guest/src',
+    'guest/Makefile',
+    'guest/agent.proto',
+    'guest/agent.options',
+    'guest/initramfs.sh',
+  ];
   step(
     'guest agent and initramfs',
-    { ...agent, outputs: ['build/guest/agent', 'build/guest/initramfs.cpio'] },
+    {
+      inputs: [...guest, 'build/cache/kernel/PACKAGE'],
+      outputs: ['build/guest/agent', 'build/guest/initramfs.cpio'],
+    },
     () => {
-      run('make', ['-s', '-C', 'guest', 'agent', 'initramfs', `OUT=${guest}`, `KERNEL_MODULES=${kernel}`]);
+      const settings = [`OUT=${join(BUILD, 'guest')}`, `KERNEL_MODULES=${KERNEL}`];
+      run('make', ['-s', '-C', 'guest', 'agent', 'initramfs', ...settings]);
     },
   );
-  const generated = 'packages/hyperd/src/guest/gen';
   step(
     'protocol code',
-    { inputs: ['guest/agent.proto', 'package-lock.json'], outputs: [`${generated}/agent_pb.js`] },
-    () => {
-      mkdirSync(join(REPOSITORY, generated), { recursive: true });
-      const plugin = join(REPOSITORY, 'node_modules/.bin/protoc-gen-es');
-      run('protoc', [
-        `--plugin=${plugin}`,
-        `--es_out=${generated}`,
-        '--es_opt=target=js+dts',
-        '-I',
-        'guest',
-        'guest/agent.proto',
-      ]);
-    },
+    { inputs: ['guest/agent.proto', 'package-lock.json'], outputs: [`${GENERATED}/agent_pb.js`] },
+    generateProtocol,
   );
-  const sources = ['packages', 'scripts/build.mjs', 'package-lock.json'];
-  const outputs = ['packages/hyperd/dist/main.js', 'packages/hyperctl/dist/main.js'];
-  let bundles = false;
-  step('bundles of hyperd and hyperctl', { inputs: sources, outputs }, () => {
-    bundles = true;
-    for (const name of ['hyperd', 'hyperctl'])
-      rmSync(join(REPOSITORY, 'packages', name, 'dist'), { recursive: true, force: true });
-    run('node_modules/.bin/node', [import.meta.filename, 'bundle']);
-  });
-  return bundles;
+  step(
+    'bundles of hyperd and hyperctl',
+    {
+      inputs: ['packages', 'scripts/build.mjs', 'package-lock.json'],
+      outputs: ['packages/hyperd/dist/main.js', 'packages/hyperctl/dist/main.js'],
+    },
+    () => run('node_modules/.bin/node', [join(REPOSITORY, 'scripts/build.mjs'), 'bundle']),
+  );
+}
+
+function generateProtocol() {
+  mkdirSync(join(REPOSITORY, GENERATED), { recursive: true });
+  const plugin = join(REPOSITORY, 'node_modules/.bin/protoc-gen-es');
+  const settings = [`--plugin=${plugin}`, `--es_out=${GENERATED}`, '--es_opt=target=js+dts'];
+  run('protoc', [...settings, '-I', 'guest', 'guest/agent.proto']);
 }
 
 /** Runs in a process of its own, on the project's own Node, once the packages are there. */
@@ -72,21 +68,30 @@ async function bundle() {
   const banner = {
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
   };
-  await esbuild.build({
-    ...common,
-    entryPoints: ['packages/hyperd/src/main.ts'],
-    outdir: 'packages/hyperd/dist',
-    banner,
-  });
+  await replaceDist('hyperd', (outdir) =>
+    esbuild.build({ ...common, entryPoints: ['packages/hyperd/src/main.ts'], outdir, banner }),
+  );
   // One chunk a command: hyperctl loads only what it runs.
-  await esbuild.build({
-    ...common,
-    entryPoints: ['packages/hyperctl/src/main.ts'],
-    outdir: 'packages/hyperctl/dist',
-    splitting: true,
-    minify: true,
-  });
+  await replaceDist('hyperctl', (outdir) =>
+    esbuild.build({
+      ...{ ...common, entryPoints: ['packages/hyperctl/src/main.ts'], outdir },
+      ...{ splitting: true, minify: true },
+    }),
+  );
 }
 
-if (process.argv[2] === 'bundle') await bundle();
-else if (process.argv[1] === import.meta.filename) await build(join(BUILD, 'cache/kernel'));
+/** A build that fails leaves the last one in place. */
+async function replaceDist(name, compile) {
+  const dist = join(REPOSITORY, 'packages', name, 'dist');
+  const draft = join(BUILD, `dist-${name}`);
+  const old = join(BUILD, `dist-${name}.old`);
+  for (const path of [draft, old]) rmSync(path, { recursive: true, force: true });
+  await compile(draft);
+  mkdirSync(dist, { recursive: true });
+  renameSync(dist, old);
+  renameSync(draft, dist);
+  rmSync(old, { recursive: true, force: true });
+}
+
+if (process.argv[2] === 'bundle' && isMain(import.meta.url)) await bundle();
+else if (isMain(import.meta.url)) await alone(build);

@@ -1,20 +1,20 @@
 // A small image named "busybox", from Debian's busybox-static, so that the first run needs no network. An OCI image layout in a tar.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { tar } from './tar.mjs';
 
-const PROGRAM = '/bin/busybox';
+/** Where Debian's busybox-static has it. */
+export const PROGRAM = '/bin/busybox';
 const ARCHITECTURES = { x64: 'amd64', arm64: 'arm64' };
 const PASSWD =
   'root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\nnobody:x:65534:65534:nobody:/home:/bin/false\n';
 const GROUP = 'root:x:0:\ndaemon:x:1:\nnogroup:x:65534:\n';
 
-/** Makes the archive unless it is newer than the program. */
+/** Writes the archive: the same bytes for the same program. */
 export function makeBusyboxImage(path) {
-  if (existsSync(path) && statSync(path).mtimeMs > statSync(PROGRAM).mtimeMs) return;
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(`${path}.tmp`, imageLayout(rootfs()));
   renameSync(`${path}.tmp`, path);

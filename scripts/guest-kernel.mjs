@@ -1,42 +1,24 @@
 // The guest's kernel, from Debian's package: downloaded (not installed), unpacked, its ELF image extracted.
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import * as zlib from 'node:zlib';
+import { dependencyOf, unpackPackage } from './packages.mjs';
 
 const META_PACKAGE = 'linux-image-cloud-amd64';
 
-/**
- * Makes `OUT/vmlinux` and returns the folder that holds `lib/modules/VERSION`. Done once: what lies in `cache` is used again, with
- * no network.
- */
-export function prepareKernel(cache, out) {
-  mkdirSync(cache, { recursive: true });
-  mkdirSync(out, { recursive: true });
-  const unpacked = join(cache, 'kernel');
-  if (!existsSync(join(unpacked, 'boot'))) unpack(cache, unpacked);
-  const [image] = readdirSync(join(unpacked, 'boot')).filter((name) => name.startsWith('vmlinuz-'));
-  if (!image)
-    throw new Error(`no boot/vmlinuz-* in ${unpacked}; remove that folder and run the set-up again`);
-  const vmlinux = join(out, 'vmlinux');
-  if (!existsSync(vmlinux)) {
-    writeFileSync(`${vmlinux}.tmp`, extractVmlinux(readFileSync(join(unpacked, 'boot', image))));
-    renameSync(`${vmlinux}.tmp`, vmlinux);
-  }
-  return unpacked;
+/** Unpacks the newest kernel that apt knows as `directory`: boot/vmlinuz-VERSION and lib/modules/VERSION. */
+export function fetchKernel(directory) {
+  unpackPackage(() => dependencyOf(META_PACKAGE, /^linux-image-\d/), directory);
 }
 
-function unpack(cache, unpacked) {
-  const depends = execFileSync('apt-cache', ['depends', META_PACKAGE], { encoding: 'utf8' });
-  const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
-  if (!name) throw new Error(`apt knows no package that ${META_PACKAGE} stands for; run "apt-get update"`);
-  execFileSync('apt-get', ['download', name], { cwd: cache, stdio: ['ignore', 'ignore', 'pipe'] });
-  const [archive] = readdirSync(cache).filter((file) => file.startsWith(`${name}_`) && file.endsWith('.deb'));
-  const draft = `${unpacked}.tmp`;
-  rmSync(draft, { recursive: true, force: true });
-  execFileSync('dpkg-deb', ['-x', join(cache, archive), draft]);
-  renameSync(draft, unpacked);
-  rmSync(join(cache, archive));
+/** Writes the ELF image of the kernel in `directory` as `vmlinux`. */
+export function writeVmlinux(directory, vmlinux) {
+  const boot = join(directory, 'boot');
+  const [image] = readdirSync(boot).filter((name) => name.startsWith('vmlinuz-'));
+  if (!image) throw new Error(`read the guest kernel: no vmlinuz-* in ${boot}; remove ${directory}`);
+  mkdirSync(dirname(vmlinux), { recursive: true });
+  writeFileSync(`${vmlinux}.tmp`, extractVmlinux(readFileSync(join(boot, image))));
+  renameSync(`${vmlinux}.tmp`, vmlinux);
 }
 
 /** The ELF kernel inside a bzImage (Linux/x86 boot protocol: setup_sects, payload_offset, payload_length). */
@@ -50,28 +32,31 @@ export function extractVmlinux(bzImage) {
   return elf;
 }
 
+/** The payload's last four bytes are its unpacked size, which the kernel's build appends. */
 function decompress(payload) {
-  if (payload.readUInt32LE(0) === 0x184c2102) return unlz4Legacy(payload);
-  if (payload.readUInt16LE(0) === 0x8b1f) return gunzipSync(payload);
-  throw new Error(`the kernel's payload is compressed in an unknown way (${payload.toString('hex', 0, 6)})`);
+  const magic = payload.readUInt32LE(0);
+  if (magic === 0x184c2102) return unlz4Legacy(payload, payload.readUInt32LE(payload.length - 4));
+  if ((magic & 0xffff) === 0x8b1f) return zlib.gunzipSync(payload);
+  throw new Error(
+    `the kernel's payload is compressed in an unknown way (${payload.toString('hex', 0, 6)}); want LZ4 or gzip`,
+  );
 }
 
 /** LZ4 legacy frame: blocks of up to 8 MiB, each behind its compressed length. */
-function unlz4Legacy(data) {
-  const blocks = [];
-  for (let at = 4; at + 4 <= data.length; ) {
+function unlz4Legacy(data, sizeBytes) {
+  const out = Buffer.alloc(sizeBytes);
+  let to = 0;
+  for (let at = 4; at + 4 < data.length; ) {
     const length = data.readUInt32LE(at);
-    if (length === 0 || at + 4 + length > data.length) break; // the bzImage appends the unpacked size
-    blocks.push(unlz4Block(data.subarray(at + 4, at + 4 + length)));
+    to = unlz4Block(data.subarray(at + 4, at + 4 + length), out, to);
     at += 4 + length;
   }
-  return Buffer.concat(blocks);
+  if (to !== sizeBytes) throw new Error(`the kernel unpacks to ${to} bytes; want ${sizeBytes}`);
+  return out;
 }
 
-/** One LZ4 block: literals and matches, see lz4's block format description. */
-function unlz4Block(block) {
-  const out = Buffer.allocUnsafe(8 << 20);
-  let to = 0;
+/** Appends one LZ4 block (literals and matches, see lz4's block format description) to `out` at `to`; returns where it ends. */
+function unlz4Block(block, out, to) {
   for (let at = 0; at < block.length; ) {
     const token = block[at++];
     let literals = token >> 4;
@@ -86,5 +71,5 @@ function unlz4Block(block) {
     if ((token & 15) === 15) for (let more = 255; more === 255; length += more) more = block[at++];
     for (let i = 0; i < length; i++, to++) out[to] = out[to - distance];
   }
-  return out.subarray(0, to);
+  return to;
 }

@@ -1,16 +1,24 @@
-// The Debian packages that hyperd needs, checked and installed.
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+// The Debian packages that hyperd needs: checked, installed, or only unpacked.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** What running pods needs. */
 export const RUN_PACKAGES = ['qemu-system-x86', 'squashfs-tools-ng', 'e2fsprogs'];
 /** What building the guest needs. */
 export const BUILD_PACKAGES = [
-  ...['gcc', 'make', 'binutils', 'cpio', 'musl-tools', 'linux-libc-dev', 'nanopb', 'libnanopb-dev'],
-  ...['protobuf-compiler', 'busybox-static'],
+  ...['gcc', 'libc6-dev', 'linux-libc-dev', 'make', 'binutils', 'cpio', 'xz-utils', 'musl-tools'],
+  ...['nanopb', 'libnanopb-dev', 'protobuf-compiler', 'busybox-static'],
 ];
 /** What the tests need besides. */
-export const TEST_PACKAGES = ['docker-registry', 'skopeo', 'clang', 'libclang-rt-14-dev'];
+export const TEST_PACKAGES = ['skopeo', 'clang'];
+
+// What apt and dpkg say is read: it has to be in English.
+const SPAWN = { encoding: 'utf8', maxBuffer: 1 << 28, env: { ...process.env, LC_ALL: 'C' } };
+const APT_SETTINGS = ['-q', '-o', 'DPkg::Lock::Timeout=300'];
+const SAID_LINES = 15;
+// biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg's own placeholders
+const STATE_FORMAT = '${Package} ${db:Status-Status}\n';
 
 /** Installs what is missing of `names`. Throws with the names where it cannot. */
 export function ensurePackages(names) {
@@ -19,51 +27,84 @@ export function ensurePackages(names) {
       `this set-up knows Debian only (no apt-get here); install what these Debian packages hold: ${names.join(' ')}`,
     );
   }
-  const missing = names.filter((name) => !isInstalled(name));
+  const missing = missingOf(names);
   if (missing.length === 0) return;
-  console.log(`set-up: install Debian packages: ${missing.join(' ')}`);
-  const sudo = process.getuid() === 0 ? [] : ['sudo', ...(process.stdin.isTTY ? [] : ['-n'])];
-  if (
-    sudo.length > 0 &&
-    spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status !== 0 &&
-    !process.stdin.isTTY
-  ) {
-    throw new Error(
-      `these Debian packages are missing, and neither root nor sudo is at hand to install them: ${missing.join(' ')}`,
-    );
-  }
-  // Packages may start the service they bring: not on a machine that only wants the program.
-  const environment = ['env', 'DEBIAN_FRONTEND=noninteractive', 'RUNLEVEL=1'];
-  const apt = (...args) => run([...sudo, ...environment, 'apt-get', '-q', ...args], missing);
-  if (!isKnown(missing)) apt('update');
-  apt('install', '-y', '--no-install-recommends', ...missing);
+  const why = `install the Debian packages ${missing.join(' ')}`;
+  const privilege = privilegeTo(why);
+  console.log(`set-up: ${why} (this may take minutes)`);
+  const install = ['install', '-y', '--no-install-recommends', ...missing];
+  withFreshLists(privilege, why, () => apt(privilege, install));
 }
 
-function isInstalled(name) {
+/** The sanitizers and the fuzzer of the installed clang: Debian has their package's name bear clang's version. */
+export function clangRuntimePackage() {
   // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg's own placeholder
-  const { status, stdout } = spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Status}', name], {
-    encoding: 'utf8',
-  });
-  return status === 0 && stdout === 'installed';
+  const { stdout } = spawnSync('dpkg-query', ['-W', '-f', '${Depends}', 'clang'], SPAWN);
+  const version = /clang-(\d+)/.exec(stdout)?.[1];
+  if (!version) throw new Error(`read which clang is installed: its package depends on "${stdout}"`);
+  return `libclang-rt-${version}-dev`;
 }
 
-/** Whether apt has a list that offers all of them. */
-function isKnown(names) {
-  return names.every((name) =>
-    /Candidate: \d/.test(execFileSync('apt-cache', ['policy', name], { encoding: 'utf8' })),
-  );
+/**
+ * Downloads the package that `resolveName` tells and unpacks it as `directory`, which then holds its name and version in the file PACKAGE.
+ * Nothing is installed, and no root needed.
+ */
+export function unpackPackage(resolveName, directory) {
+  const draft = `${directory}.tmp`;
+  rmSync(draft, { recursive: true, force: true });
+  mkdirSync(draft, { recursive: true });
+  withFreshLists(undefined, `download a Debian package for ${directory}`, () => {
+    const name = resolveName();
+    return name ? apt([], ['download', name], draft) : { status: 1, stderr: 'apt knows no such package' };
+  });
+  const [archive] = readdirSync(draft);
+  checked(spawnSync('dpkg-deb', ['-x', join(draft, archive), draft], SPAWN), `unpack ${archive}`);
+  rmSync(join(draft, archive));
+  writeFileSync(join(draft, 'PACKAGE'), `${archive.replace(/\.deb$/, '')}\n`);
+  rmSync(directory, { recursive: true, force: true });
+  renameSync(draft, directory);
 }
 
-function run([command, ...args], missing) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, {
-    encoding: 'utf8',
-    maxBuffer: 1 << 28,
-  });
-  if (status === 0) return;
-  const said = `${stdout ?? ''}${stderr ?? ''}${error?.message ?? ''}`
-    .trim()
-    .split('\n')
-    .slice(-15)
-    .join('\n');
-  throw new Error(`installing Debian packages failed (${missing.join(' ')}):\n${said}`);
+/** The first package that `name`, a package without contents, stands for and that `pattern` matches. */
+export function dependencyOf(name, pattern) {
+  const { stdout } = spawnSync('apt-cache', ['depends', name], SPAWN);
+  return stdout.match(/(?<=Depends: )\S+/g)?.find((dependency) => pattern.test(dependency));
+}
+
+function missingOf(names) {
+  const { stdout } = spawnSync('dpkg-query', ['-W', '-f', STATE_FORMAT, ...names], SPAWN);
+  const states = stdout.split('\n');
+  return names.filter((name) => !states.includes(`${name} installed`));
+}
+
+/** Runs `work` (which returns what spawnSync does); where it fails, once more with new package lists. */
+function withFreshLists(privilege, why, work) {
+  const first = work();
+  if (first.status === 0) return;
+  checked(apt(privilege ?? privilegeTo(why, first), ['update']), `${why}: update the package lists`);
+  checked(work(), why);
+}
+
+function apt(privilege, args, cwd) {
+  const [command, ...before] = [...privilege, 'env', 'LC_ALL=C', 'DEBIAN_FRONTEND=noninteractive'];
+  const all = [...before, 'NEEDRESTART_SUSPEND=1', 'apt-get', ...APT_SETTINGS, ...args];
+  return spawnSync(command, all, { ...SPAWN, cwd });
+}
+
+/** What comes before a command that needs root. sudo may ask for a password where there is a terminal. */
+function privilegeTo(why, failure) {
+  if (process.getuid() === 0) return [];
+  if (spawnSync('sudo', ['-n', 'true'], SPAWN).status === 0) return ['sudo', '-n'];
+  if (process.stdin.isTTY && existsSync('/usr/bin/sudo')) return ['sudo'];
+  const before = failure ? `\nwithout it:\n${said(failure)}` : '';
+  throw new Error(`${why}: needs root, and neither root nor sudo is at hand${before}`);
+}
+
+function checked(result, what) {
+  if (result.status !== 0) throw new Error(`${what}: failed:\n${said(result)}`);
+}
+
+function said({ stdout, stderr, error }) {
+  const text = `${stdout ?? ''}${stderr ?? ''}${error?.message ?? ''}`.trim();
+  return text.split('\n').slice(-SAID_LINES).join('\n');
 }
