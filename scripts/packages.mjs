@@ -4,14 +4,14 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync }
 import { join } from 'node:path';
 
 /** What running pods needs. */
-export const RUN_PACKAGES = ['qemu-system-x86', 'squashfs-tools-ng', 'e2fsprogs'];
+export const RUN_PACKAGES = ['qemu-system-x86', 'e2fsprogs', 'xz-utils', 'bzip2'];
 /** What building the guest needs. */
 export const BUILD_PACKAGES = [
   ...['gcc', 'libc6-dev', 'linux-libc-dev', 'make', 'binutils', 'cpio', 'xz-utils', 'musl-tools'],
   ...['nanopb', 'libnanopb-dev', 'protobuf-compiler', 'busybox-static'],
 ];
 /** What the tests need besides. */
-export const TEST_PACKAGES = ['skopeo', 'clang'];
+export const TEST_PACKAGES = ['skopeo', 'clang', 'erofs-utils'];
 
 // What apt and dpkg say is read: it has to be in English.
 const SPAWN = { encoding: 'utf8', maxBuffer: 1 << 28, env: { ...process.env, LC_ALL: 'C' } };

@@ -18,6 +18,7 @@ import { createScratchDisks } from '../packages/hyperd/src/pods/scratch-disk.ts'
 import { openState, type State } from '../packages/hyperd/src/state/database.ts';
 import { pidsMentioning } from './support/daemon.ts';
 import { busyboxLayer, layerTar } from './support/images.ts';
+import { writeRootfs } from './support/rootfs.ts';
 
 const guest = join(import.meta.dirname, '../build/guest');
 const SHAPE = { vcpus: 1, memoryMib: 128 };
@@ -42,9 +43,7 @@ before(async () => {
   state = openState(root);
   machines = await open();
   await machines.prepare(SHAPE);
-  execFileSync('tar2sqfs', ['-c', 'lz4', '-q', '-f', join(root, 'rootfs.sqfs')], {
-    input: layerTar(busyboxLayer()),
-  });
+  await writeRootfs(join(root, 'rootfs.img'), [layerTar(busyboxLayer())]);
   await createScratchDisks(root).ensure(join(root, 'scratch.img'));
 });
 after(async () => {
@@ -71,10 +70,13 @@ async function withContainer(work: (machine: Machine) => Promise<void>): Promise
     const scratch = join(root, `scratch-${machine.id}.img`);
     await createScratchDisks(root).ensure(scratch);
     await machine.attachDisk(
-      { path: join(root, 'rootfs.sqfs'), readOnly: true },
+      { path: join(root, 'rootfs.img'), format: 'raw', readOnly: true },
       { use: 'rootfs', name: 'r' },
     );
-    await machine.attachDisk({ path: scratch, readOnly: false }, { use: 'scratch', name: 'scratch' });
+    await machine.attachDisk(
+      { path: scratch, format: 'raw', readOnly: false },
+      { use: 'scratch', name: 'scratch' },
+    );
     await work(machine);
   } finally {
     await machine.stop();
@@ -271,24 +273,27 @@ test('disks come and go, and a name is used again', async () => {
   const machine = await acquire();
   for (let i = 0; i < 3; i++) {
     await machine.attachDisk(
-      { path: join(root, 'rootfs.sqfs'), readOnly: true },
+      { path: join(root, 'rootfs.img'), format: 'raw', readOnly: true },
       { use: 'rootfs', name: 'again' },
     );
     await machine.detachDisk('again');
   }
   await assert.rejects(
-    machine.attachDisk({ path: '/nonexistent.img', readOnly: true }, { use: 'rootfs', name: 'none' }),
+    machine.attachDisk(
+      { path: '/nonexistent.img', format: 'raw', readOnly: true },
+      { use: 'rootfs', name: 'none' },
+    ),
     (error) => isHyperError(error, 'machine'),
   );
   await assert.rejects(
     machine.attachDisk(
-      { path: join(root, 'scratch.img'), readOnly: true },
+      { path: join(root, 'scratch.img'), format: 'raw', readOnly: true },
       { use: 'rootfs', name: 'no-squashfs' },
     ),
     (error) => isHyperError(error),
   );
   await machine.attachDisk(
-    { path: join(root, 'rootfs.sqfs'), readOnly: true },
+    { path: join(root, 'rootfs.img'), format: 'raw', readOnly: true },
     { use: 'rootfs', name: 'again' },
   );
   await machine.stop();

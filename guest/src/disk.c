@@ -61,11 +61,7 @@ static bool mount_disk(const struct disk *disk, const char *node, struct failure
   if (mkdir(path, 0755) < 0 && errno != EEXIST) return fail_errno(failure, "create \"%s\"", path);
   int result;
   if (disk->use == AttachDisk_Use_ROOTFS) {
-    result = mount(node, path, "squashfs", MS_RDONLY | MS_NODEV, NULL);
-    if (result < 0 && errno == EINVAL) {
-      result = mount(node, path, "erofs", MS_RDONLY | MS_NODEV, NULL);
-      if (result < 0 && errno == ENODEV) errno = EINVAL; // a kernel without erofs
-    }
+    result = mount(node, path, "erofs", MS_RDONLY | MS_NODEV, NULL);
   } else {
     result = mount(node, path, "ext4", MS_NOATIME | MS_NODEV, NULL);
   }

@@ -43,7 +43,8 @@ async function serve(config: Config): Promise<void> {
   const { root } = config;
   using state = openState(root);
   await using images = await createImageService({
-    ...{ root, state, logger, insecureRegistries: config.insecureRegistries },
+    ...{ root, state, logger, maxImageBytes: config.maxImageBytes },
+    registries: { ...config.registries, env: process.env },
   });
   const driver = createQemuDriver({ kernel: config.kernel, initrd: config.initrd });
   await using machines = await createMachineService({ root, state, driver, connectAgent, logger });

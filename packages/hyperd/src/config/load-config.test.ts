@@ -46,7 +46,7 @@ test('flags win over the file, the file over the defaults; keys are read in any 
   assert.equal(config.kernel, '/file/kernel');
   assert.deepEqual(config.hosts, ['unix:///file.sock']);
   assert.equal(config.logDirectory, '/logs');
-  assert.deepEqual(config.insecureRegistries, ['a:1', 'b:2']);
+  assert.deepEqual(config.registries.insecureRegistries, ['a:1', 'b:2']);
   assert.deepEqual(config.warnings, []);
 });
 

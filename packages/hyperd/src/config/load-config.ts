@@ -14,12 +14,20 @@ export interface Config {
   readonly hosts: readonly string[];
   readonly kernel: string;
   readonly initrd: string;
-  readonly insecureRegistries: readonly string[];
+  readonly registries: RegistrySettings;
+  /** Bound on an image's uncompressed layers, in bytes. */
+  readonly maxImageBytes: number;
   /** Directory of the containers' logs. */
   readonly logDirectory: string;
   readonly logLevel: LogLevel;
   /** What to tell the user once logging works. */
   readonly warnings: readonly string[];
+}
+
+export interface RegistrySettings {
+  readonly insecureRegistries: readonly string[];
+  readonly mirrors: readonly string[];
+  readonly certsDirectories: readonly string[];
 }
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -50,6 +58,8 @@ const FLAGS = {
   'registry-mirror': { type: 'string' },
   insecure_registry: { type: 'string' },
   'insecure-registry': { type: 'string' },
+  'certs-dir': { type: 'string', multiple: true },
+  'max-image-size': { type: 'string' },
   noniptables: { type: 'boolean' },
   nondaemon: { type: 'boolean' },
   'log-level': { type: 'string' },
@@ -72,7 +82,11 @@ Runs OCI images as pods in virtual machines.
   --kernel FILE              guest kernel: an uncompressed ELF image
   --initrd FILE              guest initramfs with the agent
   --hypervisor NAME          qemu
-  --insecure-registry LIST   registries, comma-separated, that may be spoken to over HTTP
+  --registry-mirror LIST     mirrors, comma-separated, that are asked first: URL for Docker's registry, HOST=URL for another
+  --insecure-registry LIST   registries, comma-separated, that may be spoken to over HTTP, or with any certificate
+  --certs-dir DIR            certificates of registries, below HOST:PORT: *.crt, NAME.cert with NAME.key; repeatable
+                             (default: certs.d in /etc/hyper, /etc/docker and /etc/containers)
+  --max-image-size SIZE      the most that an image may have uncompressed, such as 8G or 500M (default: 64G)
   --log-level LEVEL          ${LOG_LEVELS.join(', ')} (default: info)
   --version                  print the version
   -h, --help                 print this help
@@ -86,8 +100,6 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
   const { env, uid, guestDirectory } = surroundings;
   const warnings: string[] = [];
   const file = readSettings(flags.config, warnings);
-  for (const name of ['registry_mirror', 'registry-mirror'] as const)
-    if (flags[name] !== undefined) warnings.push(`--${name} has no effect in this version`);
   checkHypervisor('--hypervisor', flags.hypervisor ?? file.hypervisor);
   const root = resolve(flags.root ?? file.root ?? defaultRoot(env, uid));
   const hosts = flags.host ?? (file.host === undefined ? [defaultHost(env, uid)] : [file.host]);
@@ -98,7 +110,14 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
       ...{ root, hosts, warnings },
       kernel: resolve(flags.kernel ?? file.kernel ?? join(guestDirectory, 'vmlinux')),
       initrd: resolve(flags.initrd ?? file.initrd ?? join(guestDirectory, 'initramfs.cpio')),
-      insecureRegistries: list(flags['insecure-registry'] ?? flags.insecure_registry),
+      registries: {
+        insecureRegistries: list(
+          flags['insecure-registry'] ?? flags.insecure_registry ?? file.insecureregistry,
+        ),
+        mirrors: mirrors(flags['registry-mirror'] ?? flags.registry_mirror ?? file.registrymirror),
+        certsDirectories: flags['certs-dir'] ?? (file.certsdir ? list(file.certsdir) : certsDirectories(env)),
+      },
+      maxImageBytes: imageBytes(flags['max-image-size'] ?? file.maximagesize ?? '64G'),
       logDirectory: file.podlogprefix ?? join(root, 'pods'),
       logLevel: logLevel(flags['log-level']),
     },
@@ -179,6 +198,33 @@ function checkHost(host: string): void {
     remote
       ? `--host "${host}": without TLS hyperd listens on loopback only; want tcp://127.0.0.1:PORT`
       : `--host "${host}"; want unix:///PATH or tcp://127.0.0.1:PORT`,
+  );
+}
+
+function certsDirectories({ HOME }: Surroundings['env']): string[] {
+  const own = HOME ? [join(HOME, '.config/hyper/certs.d'), join(HOME, '.config/containers/certs.d')] : [];
+  return [...own, '/etc/hyper/certs.d', '/etc/docker/certs.d', '/etc/containers/certs.d'];
+}
+
+function mirrors(value: string | undefined): string[] {
+  const found = list(value);
+  for (const mirror of found) {
+    const url = URL.parse(mirror.replace(/^[^=/]+=/, ''));
+    if (url?.protocol === 'http:' || url?.protocol === 'https:') continue;
+    throw new HyperError(
+      'invalid-argument',
+      `--registry-mirror "${mirror}"; want URL or HOST=URL, such as https://mirror.example`,
+    );
+  }
+  return found;
+}
+
+function imageBytes(value: string): number {
+  const [, count, unit = ''] = /^(\d{1,9})([KMGT]?)(?:i?B)?$/i.exec(value) ?? [];
+  if (Number(count) > 0) return Number(count) * 1024 ** ' KMGT'.indexOf(unit.toUpperCase() || ' ');
+  throw new HyperError(
+    'invalid-argument',
+    `--max-image-size "${value}"; want a size from 1 on, such as 500M or 8G`,
   );
 }
 

@@ -164,9 +164,12 @@ export interface ImageService extends AsyncDisposable {
   history(reference: string): Promise<HistoryEntry[]>;
   /**
    * Takes a name away, and the image with its last one. An image of a running container is never removed; one of a stopped container loses its names
-   * with `force`, and goes with the container.
+   * with `force`, and is left for a prune.
    */
-  remove(reference: string, options: { readonly force: boolean; readonly users: ImageUsers }): Promise<Removal[]>;
+  remove(
+    reference: string,
+    options: { readonly force: boolean; readonly users: ImageUsers },
+  ): Promise<Removal[]>;
   /** Removes images without a tag, or with `all` every image, that no container uses. */
   prune(options: { readonly all: boolean; readonly users: ImageUsers }): Promise<PruneResult>;
   usage(): Promise<ImagesUsage>;

@@ -7,35 +7,40 @@ import {
   parseConfig,
   parseIndexOrManifest,
 } from '../oci/documents.ts';
-import { chainIdOf, checkLayers, choosePlatform, digestOf, type StoredImage } from './image-files.ts';
+import { chainIdOf, digestOf, shortId } from './digest.ts';
+import { checkIsImage, checkLayers, choosePlatform, type Platform, type StoredImage } from './image-files.ts';
 import type { ProgressListener } from './image-service.ts';
+import { uncompressed } from './layers/decompress.ts';
+import { LayerFeed } from './layers/layer-feed.ts';
+import type { LayerStore } from './layers/layer-store.ts';
+import type { UnpackBudget } from './layers/layer-writer.ts';
+import { ProgressMeter } from './progress.ts';
 import { familiar, type Reference } from './reference.ts';
-import type { Repository } from './registry/client.ts';
+import type { Repository } from './registry/registry.ts';
 import type { SingleFlight } from './single-flight.ts';
 import type { ContentStore } from './store/content-store.ts';
+import type { HoldSet } from './store/holds.ts';
 
 const PARALLEL_LAYERS = 3;
-const PROGRESS_INTERVAL_MS = 100;
 
 export interface PullContext {
   readonly store: ContentStore;
-  readonly repository: Repository;
+  readonly layers: LayerStore;
+  /** The repository, its calls ended by a signal. */
+  readonly repository: (signal: AbortSignal | undefined) => Repository;
   /** Downloads under way, shared by all pulls of the daemon. */
-  readonly downloads: SingleFlight<Digest, void>;
-  /** Keeps a blob from being collected while the pull goes on. */
-  readonly protect: (digest: Digest) => void;
+  readonly downloads: SingleFlight<string, void>;
+  /** Keeps what has been brought from being collected while the pull goes on. */
+  readonly held: HoldSet;
+  readonly platform: Platform;
+  readonly budget: UnpackBudget;
   readonly progress: ProgressListener;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Twelve digits, as Docker names layers in its progress. */
-export function shortId(digest: Digest): string {
-  return digest.slice('sha256:'.length, 'sha256:'.length + 12);
-}
-
 /**
- * Brings an image's manifest, configuration and layers into the store (OCI distribution-spec, pull). Resolves with it and the digest that its name
- * stands for in the registry (of the index, where there is one).
+ * Brings an image's manifest, configuration and layers into the store (OCI distribution-spec, pull). Layers are unpacked while they arrive. Resolves with
+ * the image and the digest that its name stands for in the registry (of the index, where there is one).
  */
 export async function fetchImage(
   reference: Reference,
@@ -46,23 +51,18 @@ export async function fetchImage(
   let manifestBytes = bytes;
   let document = parseIndexOrManifest(bytes, `manifest of ${name}`);
   if ('index' in document) {
-    const chosen = choosePlatform(document.index, `pull ${name}`);
+    const chosen = choosePlatform(document.index, context.platform, `pull ${name}`);
     manifestBytes = (await fetchManifest(chosen.digest, context)).bytes;
     document = parseIndexOrManifest(manifestBytes, `manifest ${chosen.digest} of ${name}`);
   }
   if ('index' in document) throw new HyperError('corrupt', `pull ${name}: its index leads to another index`);
   const { manifest } = document;
-  if (manifest.config.size > MAX_CONFIG_BYTES)
-    throw new HyperError('limit', `pull ${name}: a configuration of ${manifest.config.size} bytes`);
-  await download(manifest.config, context, () => undefined);
-  const config = parseConfig(
-    await context.store.read(manifest.config.digest, MAX_CONFIG_BYTES),
-    `configuration of ${name}`,
-  );
+  checkIsImage(manifest, `pull ${name}`);
+  const config = await fetchConfig(manifest, name, context);
   checkLayers(manifest, config, `pull ${name}`);
-  await downloadLayers(manifest, context);
+  await fetchLayers(manifest, config.rootfs.diff_ids, context);
   const manifestDigest = digestOf(manifestBytes);
-  context.protect(manifestDigest);
+  await context.held.hold(manifestDigest);
   await context.store.write(manifestDigest, manifestBytes);
   const chainId = chainIdOf(config.rootfs.diff_ids);
   return { image: { id: manifest.config.digest, manifestDigest, manifest, config, chainId }, digest };
@@ -71,9 +71,9 @@ export async function fetchImage(
 /** By tag or digest; the bytes are verified against whatever digest is known. */
 async function fetchManifest(
   tagOrDigest: string,
-  { repository }: PullContext,
+  { repository, signal }: PullContext,
 ): Promise<{ bytes: Buffer; digest: Digest }> {
-  const { bytes, digest: announced } = await repository.manifest(tagOrDigest);
+  const { bytes, digest: announced } = await repository(signal).manifest(tagOrDigest);
   const digest = digestOf(bytes);
   const expected = tagOrDigest.startsWith('sha256:') ? tagOrDigest : announced;
   if (expected !== undefined && expected !== digest)
@@ -81,62 +81,125 @@ async function fetchManifest(
   return { bytes, digest };
 }
 
-async function downloadLayers({ layers }: Manifest, context: PullContext): Promise<void> {
-  const waiting = [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
-  for (const { digest } of waiting) context.progress({ status: 'Pulling fs layer', id: shortId(digest) });
+async function fetchConfig({ config }: Manifest, name: string, context: PullContext) {
+  const { store, held, downloads, repository, signal } = context;
+  const { digest, size } = config;
+  if (size > MAX_CONFIG_BYTES)
+    throw new HyperError(
+      'limit',
+      `pull ${name}: a configuration of ${size} bytes, at most ${MAX_CONFIG_BYTES} are read`,
+    );
+  await held.hold(digest);
+  await downloads.run(digest, signal, async (shared) => {
+    if (await store.has(digest, size)) return;
+    await using draft = await store.draft(digest);
+    await repository(shared).blob(digest, size, {
+      get sizeBytes() {
+        return draft.sizeBytes;
+      },
+      append: (chunk) => draft.append(chunk),
+      reset: () => draft.reset(),
+    });
+    await draft.commit();
+  });
+  return parseConfig(await store.read(digest, MAX_CONFIG_BYTES), `configuration of ${name}`);
+}
+
+async function fetchLayers(
+  { layers }: Manifest,
+  diffIds: readonly Digest[],
+  context: PullContext,
+): Promise<void> {
+  const waiting = [
+    ...new Map(
+      layers.map((layer, index) => [layer.digest, { layer, diffId: diffIds[index] as Digest }]),
+    ).values(),
+  ];
+  for (const { layer } of waiting)
+    context.progress({ status: 'Pulling fs layer', id: shortId(layer.digest) });
   const stop = new AbortController();
   const signal = context.signal ? AbortSignal.any([context.signal, stop.signal]) : stop.signal;
   const worker = async (): Promise<void> => {
-    for (let layer = waiting.shift(); layer; layer = waiting.shift())
-      await downloadLayer(layer, { ...context, signal });
+    for (let next = waiting.shift(); next; next = waiting.shift())
+      await fetchLayer(next.layer, next.diffId, { ...context, signal });
   };
+  const workers = Array.from({ length: PARALLEL_LAYERS }, worker);
   try {
-    await Promise.all(Array.from({ length: PARALLEL_LAYERS }, worker));
+    await Promise.all(workers);
   } catch (error) {
     stop.abort(); // the other layers are of no use without this one
+    await Promise.allSettled(workers); // what they hold open is closed before it is collected
     throw error;
   }
 }
 
-async function downloadLayer(layer: Descriptor, context: PullContext): Promise<void> {
-  const id = shortId(layer.digest);
-  if (await context.store.has(layer.digest)) {
-    context.protect(layer.digest);
-    context.progress({ status: 'Already exists', id });
+async function fetchLayer({ digest, size }: Descriptor, diffId: Digest, context: PullContext): Promise<void> {
+  const { store, held, downloads, signal, progress } = context;
+  const id = shortId(digest);
+  await held.hold(digest);
+  await held.hold(diffId);
+  if (await store.has(digest, size)) {
+    progress({ status: 'Already exists', id });
     return;
   }
-  let shownAt = 0;
-  await download(layer, context, (current) => {
-    const now = Date.now();
-    if (now - shownAt < PROGRESS_INTERVAL_MS && current < layer.size) return;
-    shownAt = now;
-    context.progress({ status: 'Downloading', id, progressDetail: { current, total: layer.size } });
-  });
-  context.progress({ status: 'Download complete', id });
+  const meter = new ProgressMeter(progress, { status: 'Downloading', id, totalBytes: size });
+  // Of one blob two images may expect different contents; only who expects the same can share the work.
+  await downloads.run(`${digest} ${diffId}`, signal, (shared) =>
+    download({ digest, size }, diffId, context, {
+      signal: shared,
+      onBytes: (current) => meter.show(current),
+    }),
+  );
+  progress({ status: 'Pull complete', id });
+}
+
+interface DownloadWatcher {
+  /** Of all who wait for the download. */
+  readonly signal: AbortSignal;
+  onBytes(current: number): void;
 }
 
 async function download(
   { digest, size }: Descriptor,
+  diffId: Digest,
   context: PullContext,
-  onBytes: (current: number) => void,
+  { signal, onBytes }: DownloadWatcher,
 ): Promise<void> {
-  const { store, repository, downloads, signal } = context;
-  context.protect(digest);
-  await downloads.run(digest, signal, async (shared) => {
-    if (await store.has(digest)) return;
-    await using draft = await store.draft(digest);
-    const sink = {
-      get sizeBytes() {
-        return draft.sizeBytes;
-      },
-      async append(chunk: Uint8Array) {
-        shared.throwIfAborted();
-        await draft.append(chunk);
-        onBytes(draft.sizeBytes);
-      },
-      reset: () => draft.reset(),
-    };
-    await repository.blob(digest, size, sink);
-    await draft.commit();
+  const { store, layers, repository, budget, progress } = context;
+  const id = shortId(digest);
+  if (await store.has(digest, size)) return;
+  await using draft = await store.draft(digest);
+  await using feed = (await layers.has(diffId))
+    ? undefined
+    : new LayerFeed(async (source, stopped) => {
+        await using layer = await layers.draft(budget, `layer ${digest}`);
+        for await (const chunk of uncompressed(source, `layer ${digest}`)) {
+          stopped.throwIfAborted();
+          await layer.write(chunk);
+        }
+        stopped.throwIfAborted(); // a source that was destroyed ends, too
+        await layer.commit(diffId);
+      });
+  const sink = {
+    get sizeBytes() {
+      return draft.sizeBytes;
+    },
+    async append(chunk: Uint8Array) {
+      signal.throwIfAborted();
+      await draft.append(chunk);
+      await feed?.write(chunk);
+      onBytes(draft.sizeBytes);
+    },
+    async reset() {
+      await draft.reset();
+      await feed?.restart();
+    },
+  };
+  await repository(signal).blob(digest, size, sink, (delayMs) => {
+    progress({ status: `Retrying in ${Math.ceil(delayMs / 1000)} seconds`, id });
   });
+  progress({ status: 'Download complete', id });
+  progress({ status: 'Extracting', id });
+  await draft.commit();
+  await feed?.finish();
 }

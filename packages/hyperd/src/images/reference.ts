@@ -61,11 +61,14 @@ function splitOfficial(domain: string, path: string): { domain: string; path: st
   return { domain, path: domain === DEFAULT_DOMAIN && !path.includes('/') ? OFFICIAL + path : path };
 }
 
+/** Whether it names a repository only. */
+export function isNameOnly({ tag, digest }: Reference): boolean {
+  return tag === undefined && digest === undefined;
+}
+
 /** The reference with the tag `latest` where it has neither tag nor digest. */
 export function withDefaultTag(reference: Reference): Reference {
-  return reference.tag === undefined && reference.digest === undefined
-    ? { ...reference, tag: 'latest' }
-    : reference;
+  return isNameOnly(reference) ? { ...reference, tag: 'latest' } : reference;
 }
 
 /** The repository as users write it: without default registry and `library/`. */
@@ -79,9 +82,14 @@ export function familiar(reference: Reference): string {
   return familiarName(reference) + suffix(reference);
 }
 
+/** `docker.io/library/busybox` */
+export function canonicalName({ domain, path }: Reference): string {
+  return `${domain}/${path}`;
+}
+
 /** `docker.io/library/busybox:latest`: one text for one image name. */
 export function canonical(reference: Reference): string {
-  return `${reference.domain}/${reference.path}${suffix(reference)}`;
+  return canonicalName(reference) + suffix(reference);
 }
 
 function suffix({ tag, digest }: Reference): string {

@@ -1,27 +1,60 @@
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
-import { HyperError, isHyperError, messageOf } from '../errors.ts';
-import { asDigest, type Digest } from '../ids.ts';
+import { Readable } from 'node:stream';
+import { HyperError, messageOf } from '../errors.ts';
+import type { Digest } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import { MAX_CONFIG_BYTES, parseConfig, runConfigOf } from '../oci/documents.ts';
 import type { ResolvedImage } from '../oci/image-config.ts';
 import type { State } from '../state/database.ts';
-import { RootfsImages, readStoredImage, type StoredImage } from './image-files.ts';
+import { Catalog } from './catalog.ts';
+import { dateOf, detailsOf, historyOf } from './details.ts';
+import { shortId } from './digest.ts';
+import { openUrl } from './fetch-url.ts';
+import { type Collected, collectGarbage } from './garbage.ts';
+import { HOST_PLATFORM, parsePlatform, readStoredImage, type StoredImage } from './image-files.ts';
 import type {
+  HistoryEntry,
+  ImageDetails,
   ImageService,
   ImageSummary,
+  ImagesUsage,
+  ImageUsage,
+  ImageUsers,
+  ImportOptions,
+  LoadOptions,
   ProgressListener,
+  PruneResult,
   PullOptions,
+  RegistryAuth,
   Removal,
   RootfsLease,
+  SaveOptions,
+  TransferOptions,
 } from './image-service.ts';
+import { importImage } from './import.ts';
+import { LayerStore } from './layers/layer-store.ts';
+import { UnpackBudget } from './layers/layer-writer.ts';
 import { loadArchive } from './load.ts';
-import { fetchImage, shortId } from './pull.ts';
-import { canonical, familiar, parseReference, withDefaultTag } from './reference.ts';
-import { Registries } from './registry/client.ts';
+import { fetchImage } from './pull.ts';
+import { pushImage } from './push.ts';
+import {
+  canonical,
+  familiar,
+  isNameOnly,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+} from './reference.ts';
+import { createRegistryClient } from './registry/client.ts';
+import type { RegistryCall, RegistryClient, RegistryOptions } from './registry/registry.ts';
+import { RootfsImages } from './rootfs-images.ts';
+import { type SavedImage, saveArchive } from './save.ts';
 import { SingleFlight } from './single-flight.ts';
-import { type ContentStore, openContentStore } from './store/content-store.ts';
-import { createImageRecords, type ImageRecord, type ImageRecords } from './store/image-records.ts';
+import { createBlobSources } from './store/blob-sources.ts';
+import { openContentStore } from './store/content-store.ts';
+import { HoldSet, Holds } from './store/holds.ts';
+import { createImageRecords, type ImageRecord } from './store/image-records.ts';
+import { footprint, sharing } from './usage.ts';
 
 const DEFAULT_MAX_IMAGE_BYTES = 64 * 1024 ** 3;
 
@@ -29,180 +62,348 @@ export interface ImageServiceOptions {
   readonly root: string;
   readonly state: State;
   readonly logger: Logger;
-  readonly insecureRegistries?: readonly string[];
+  readonly registries: RegistryOptions;
   /** Bound on an image's uncompressed layers and on archives, in bytes. */
   readonly maxImageBytes?: number;
 }
 
+/** Opens the image store below `root`; what a crash left half-made is removed. */
 export async function createImageService(options: ImageServiceOptions): Promise<ImageService> {
+  const { state, logger } = options;
   const directory = join(options.root, 'images');
   const store = await openContentStore(directory);
+  const layers = new LayerStore(join(directory, 'layers'), store.temporary, state);
+  const holds = new Holds();
   const maxBytes = options.maxImageBytes ?? DEFAULT_MAX_IMAGE_BYTES;
-  const rootfs = new RootfsImages(join(directory, 'rootfs'), store, maxBytes);
-  await rootfs.open();
-  return new Images(options, store, rootfs, maxBytes);
+  const rootfs = new RootfsImages({
+    directory: join(directory, 'rootfs'),
+    store,
+    layers,
+    holds,
+    state,
+    maxBytes,
+  });
+  for (const part of [layers, rootfs]) {
+    await part.open();
+    await part.removeStrays();
+  }
+  const records = createImageRecords(state);
+  const parts = { records, store, layers, rootfs, sources: createBlobSources(state), holds, logger };
+  return new Images(parts, createRegistryClient(options.registries), maxBytes);
 }
 
 class Images implements ImageService {
-  readonly #store: ContentStore;
-  readonly #records: ImageRecords;
-  readonly #rootfs: RootfsImages;
-  readonly #registries: Registries;
-  readonly #logger: Logger;
+  readonly #parts: Collected;
+  readonly #catalog: Catalog;
+  readonly #registries: RegistryClient;
   readonly #maxBytes: number;
-  readonly #downloads = new SingleFlight<Digest, void>();
-  /** Blobs that running pulls and loads need, and how many of them do. */
-  readonly #protected = new Map<Digest, number>();
+  readonly #downloads = new SingleFlight<string, void>();
 
-  constructor(options: ImageServiceOptions, store: ContentStore, rootfs: RootfsImages, maxBytes: number) {
-    this.#store = store;
-    this.#rootfs = rootfs;
-    this.#records = createImageRecords(options.state);
-    this.#registries = new Registries({ insecureRegistries: options.insecureRegistries ?? [] });
-    this.#logger = options.logger;
+  constructor(parts: Collected, registries: RegistryClient, maxBytes: number) {
+    this.#parts = parts;
+    this.#catalog = new Catalog(parts.records);
+    this.#registries = registries;
     this.#maxBytes = maxBytes;
   }
 
   async resolve(reference: string): Promise<ResolvedImage> {
-    const { id } = this.#find(reference);
-    const config = parseConfig(await this.#store.read(id, MAX_CONFIG_BYTES), `configuration ${id}`);
+    const { id } = this.#catalog.find(reference);
+    const config = parseConfig(await this.#parts.store.read(id, MAX_CONFIG_BYTES), `configuration ${id}`);
     return { id, run: runConfigOf(config) };
   }
 
   async rootfs(id: Digest, signal?: AbortSignal): Promise<RootfsLease> {
-    const record = this.#records.byId(id);
+    const record = this.#parts.records.byId(id);
     if (!record) throw new HyperError('not-found', `No such image: ${id}`);
-    const image = await readStoredImage(this.#store, record.manifestDigest);
-    const lease = this.#rootfs.lease(image.chainId);
-    try {
-      await this.#rootfs.ensure(image, signal);
-      return lease;
-    } catch (error) {
-      lease[Symbol.dispose]();
-      throw error;
-    }
+    return this.#parts.rootfs.lease(await this.#stored(record), signal);
   }
 
-  async pull(text: string, { auth, onProgress, signal }: PullOptions = {}): Promise<ResolvedImage> {
+  async pull(text: string, options: PullOptions = {}): Promise<ResolvedImage> {
     const reference = withDefaultTag(parseReference(text));
-    const progress: ProgressListener = onProgress ?? (() => undefined);
-    return this.#importing(async (protect) => {
-      const repository = this.#registries.repository(reference, auth, signal);
+    const platform = options.platform ? parsePlatform(options.platform) : HOST_PLATFORM;
+    const { signal } = options;
+    const progress: ProgressListener = options.onProgress ?? (() => undefined);
+    return this.#importing(`pull ${familiar(reference)}`, signal, async (held) => {
       progress({ status: `Pulling from ${reference.path}`, id: reference.tag ?? reference.digest ?? '' });
-      const known = this.#records.byName(canonical(reference))?.id;
+      const known = this.#parts.records.byName(canonical(reference))?.id;
       const { image, digest } = await fetchImage(reference, {
-        ...{ store: this.#store, repository, downloads: this.#downloads, protect, progress, signal },
+        ...{ store: this.#parts.store, layers: this.#parts.layers, downloads: this.#downloads },
+        ...{ held, platform, progress, signal, budget: new UnpackBudget(this.#maxBytes) },
+        repository: this.#repositoryOf(reference, options),
       });
-      await this.#finish(image, [canonical(reference), nameByDigest(reference, digest)], progress, signal);
+      const byDigest = canonical({ ...reference, tag: undefined, digest });
+      const names = reference.digest === undefined ? [canonical(reference), byDigest] : [byDigest];
+      await this.#finish(image, names, held, { onProgress: progress, ...(signal && { signal }) });
+      const blobs = [image.id, ...image.manifest.layers.map((layer) => layer.digest)];
+      this.#parts.sources.add(blobs, reference.domain, reference.path);
       progress({ status: `Digest: ${digest}` });
-      const isNew = known !== image.id;
-      progress({
-        status: `Status: ${isNew ? 'Downloaded newer image' : 'Image is up to date'} for ${familiar(reference)}`,
-      });
+      const news = known === image.id ? 'Image is up to date' : 'Downloaded newer image';
+      progress({ status: `Status: ${news} for ${familiar(reference)}` });
       return { id: image.id, run: runConfigOf(image.config) };
     });
   }
 
-  async load(
-    archive: Readable,
-    { onProgress, signal }: { onProgress?: ProgressListener; signal?: AbortSignal } = {},
-  ): Promise<ImageSummary[]> {
-    const progress: ProgressListener = onProgress ?? (() => undefined);
-    return this.#importing(async (protect) => {
-      const options = { maxBytes: this.#maxBytes, protect, ...(signal && { signal }) };
-      const loaded = await loadArchive(archive, this.#store, options);
+  async pullAll(text: string, options: PullOptions = {}): Promise<number> {
+    const repository = parseReference(text);
+    const tags = await this.#repositoryOf(repository, options)(options.signal).tags();
+    if (tags.length === 0)
+      throw new HyperError('not-found', `pull all tags of ${text}: the repository has none`);
+    for (const tag of tags) await this.pull(familiar({ ...repository, tag }), options);
+    return tags.length;
+  }
+
+  async push(text: string, options: PullOptions = {}): Promise<Digest> {
+    const reference = parseReference(text);
+    if (reference.digest !== undefined)
+      throw new HyperError(
+        'invalid-argument',
+        `push ${text}: an image is pushed by its tag, not by a digest`,
+      );
+    const targets = isNameOnly(reference)
+      ? this.#catalog.tagsOf(reference)
+      : [{ reference, record: this.#byName(reference) }];
+    if (targets.length === 0)
+      throw new HyperError(
+        'not-found',
+        `An image does not exist locally with the tag: ${familiar(reference)}`,
+      );
+    const progress: ProgressListener = options.onProgress ?? (() => undefined);
+    progress({ status: `The push refers to repository [${reference.domain}/${reference.path}]` });
+    let digest: Digest | undefined;
+    for (const target of targets) digest = await this.#pushOne(target, options, progress);
+    return digest as Digest;
+  }
+
+  async save(texts: readonly string[], options: SaveOptions): Promise<Readable> {
+    const held = new HoldSet(this.#parts.holds);
+    try {
+      const images = await this.#savedImages(texts, held);
+      const stream = Readable.from(saveArchive(images, this.#parts.store, options), { objectMode: false });
+      stream.once('close', () => held[Symbol.dispose]());
+      return stream;
+    } catch (error) {
+      held[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  async load(archive: Readable, options: LoadOptions = {}): Promise<ImageSummary[]> {
+    const { signal, onProgress: progress = () => undefined } = options;
+    return this.#importing('load image', signal, async (held) => {
+      const { store, layers, records } = this.#parts;
+      const context = { store, layers, held, progress, signal, maxBytes: this.#maxBytes, names: options };
+      const loaded = await loadArchive(archive as AsyncIterable<Uint8Array>, context);
       const summaries: ImageSummary[] = [];
       for (const { image, names } of loaded) {
-        await this.#finish(image, names, progress, signal);
-        const record = this.#records.byId(image.id);
-        if (!record) continue;
-        const summary = this.#summary(record);
-        summaries.push(summary);
+        await this.#finish(image, names, held, options);
         for (const name of names) progress({ stream: `Loaded image: ${familiar(parseReference(name))}\n` });
         if (names.length === 0) progress({ stream: `Loaded image ID: ${image.id}\n` });
+        const record = records.byId(image.id);
+        if (record) summaries.push(this.#catalog.summary(record));
       }
       return summaries;
     });
   }
 
+  async import(layer: Readable, options: ImportOptions = {}, from = '-'): Promise<Digest> {
+    const { signal, onProgress: progress = () => undefined } = options;
+    const names = options.reference ? [canonical(withDefaultTag(parseReference(options.reference)))] : [];
+    return this.#importing('import image', signal, async (held) => {
+      const { store, layers } = this.#parts;
+      const context = { store, layers, held, progress, signal, maxBytes: this.#maxBytes, from };
+      const image = await importImage(layer, options, context);
+      await this.#finish(image, names, held, options);
+      progress({ status: image.id });
+      return image.id;
+    });
+  }
+
+  async importUrl(url: string, options: ImportOptions = {}): Promise<Digest> {
+    options.onProgress?.({ status: `Downloading from ${url}` });
+    const source = await openUrl(url, options.signal);
+    try {
+      return await this.import(source, options, url);
+    } finally {
+      source.destroy();
+    }
+  }
+
+  async login(auth: RegistryAuth, signal?: AbortSignal): Promise<string> {
+    await this.#registries.checkLogin(auth, signal);
+    return 'Login Succeeded';
+  }
+
+  async tag(source: string, target: string): Promise<void> {
+    this.#catalog.tag(source, target);
+  }
+
   async list(): Promise<ImageSummary[]> {
-    return this.#records.all().map((record) => this.#summary(record));
+    return this.#parts.records.all().map((record) => this.#catalog.summary(record));
+  }
+
+  async listUsage(): Promise<ImageUsage[]> {
+    const records = this.#parts.records.all();
+    const footprints = await Promise.all(
+      records.map(({ manifestDigest }) => footprint(manifestDigest, this.#parts)),
+    );
+    const shares = sharing(footprints);
+    return records.map((record, index) => ({
+      ...this.#catalog.summary(record),
+      ...{ sharedBytes: shares[index]?.sharedBytes ?? 0, uniqueBytes: shares[index]?.uniqueBytes ?? 0 },
+    }));
+  }
+
+  async inspect(reference: string): Promise<ImageDetails> {
+    const record = this.#catalog.find(reference);
+    return detailsOf(await this.#stored(record), this.#catalog.summary(record), this.#parts.store);
+  }
+
+  async history(reference: string): Promise<HistoryEntry[]> {
+    const record = this.#catalog.find(reference);
+    return historyOf(await this.#stored(record), this.#catalog.summary(record), this.#parts.layers);
   }
 
   async remove(
     reference: string,
-    { force, inUse }: { readonly force: boolean; readonly inUse: (id: Digest) => readonly string[] },
+    { force, users }: { readonly force: boolean; readonly users: ImageUsers },
   ): Promise<Removal[]> {
-    const record = this.#find(reference);
-    const names = this.#records.namesOf(record.id);
-    const tags = names.filter((name) => !name.includes('@'));
-    const byName = tags.find((name) => name === canonicalOrUndefined(reference));
-    const users = inUse(record.id);
-    const last = byName === undefined || tags.length === 1;
-    if (last && users.length > 0) throw inUseError(reference, record.id, users, byName === undefined);
-    if (byName === undefined && tags.length > 1 && !force) {
-      throw new HyperError(
-        'conflict',
-        `conflict: unable to delete ${shortId(record.id)} (must be forced) - image is referenced in multiple repositories`,
-      );
-    }
-    const gone = last ? names : [byName];
-    for (const name of gone) this.#records.removeName(name);
-    const removals: Removal[] = gone.map((name) => ({ untagged: familiar(parseReference(name)) }));
-    if (!last) return removals;
-    this.#records.remove(record.id);
-    await this.collectGarbage();
-    return [...removals, { deleted: record.id }];
+    const removals = this.#catalog.remove(reference, force, users);
+    if (removals.some((removal) => 'deleted' in removal)) await this.collectGarbage();
+    return removals;
   }
 
-  async collectGarbage(): Promise<void> {
-    const blobs = new Set<Digest>();
-    const chains = new Set<Digest>();
-    for (const { id, manifestDigest } of this.#records.all()) {
-      blobs.add(id).add(manifestDigest);
-      try {
-        const image = await readStoredImage(this.#store, manifestDigest);
-        for (const { digest } of image.manifest.layers) blobs.add(digest);
-        chains.add(image.chainId);
-      } catch (error) {
-        // What a damaged image needs cannot be known: nothing is removed before it is pulled again or removed.
-        this.#logger.error({ image: id, err: error }, 'read image; garbage is kept');
-        return;
-      }
+  async prune({ all, users }: { readonly all: boolean; readonly users: ImageUsers }): Promise<PruneResult> {
+    const { records } = this.#parts;
+    const before = await this.#diskBytes();
+    const removals: Removal[] = [];
+    for (const record of records.all()) {
+      const { id } = record;
+      if (users(id).length > 0 || (!all && this.#catalog.summary(record).tags.length > 0)) continue;
+      removals.push(...this.#catalog.remove(id, true, users));
     }
-    for (const digest of await this.#store.list())
-      if (!blobs.has(digest) && !this.#protected.has(digest)) await this.#store.remove(digest);
-    await this.#rootfs.removeOthers(chains);
+    await this.collectGarbage();
+    return { removals, reclaimedBytes: Math.max(0, before - (await this.#diskBytes())) };
+  }
+
+  async usage(): Promise<ImagesUsage> {
+    const { records, store, layers, rootfs } = this.#parts;
+    const sizes = await Promise.all((await store.list()).map((digest) => store.sizeBytes(digest)));
+    return {
+      images: records.all().length,
+      blobBytes: sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0),
+      rootfsBytes: layers.list().reduce((sum, { dataBytes }) => sum + dataBytes, 0) + rootfs.usageBytes(),
+    };
+  }
+
+  collectGarbage(): Promise<void> {
+    return collectGarbage(this.#parts);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#registries[Symbol.asyncDispose]();
   }
 
-  /** Runs a pull or load; what a failed one leaves is collected. */
-  async #importing<T>(work: (protect: (digest: Digest) => void) => Promise<T>): Promise<T> {
-    const held = new Set<Digest>();
-    const protect = (digest: Digest): void => {
-      if (held.has(digest)) return;
-      held.add(digest);
-      this.#protected.set(digest, (this.#protected.get(digest) ?? 0) + 1);
+  async #diskBytes(): Promise<number> {
+    const { blobBytes, rootfsBytes } = await this.usage();
+    return blobBytes + rootfsBytes;
+  }
+
+  #stored({ manifestDigest }: ImageRecord): Promise<StoredImage> {
+    return readStoredImage(this.#parts.store, manifestDigest);
+  }
+
+  #byName(reference: Reference): ImageRecord {
+    const record = this.#parts.records.byName(canonical(reference));
+    if (record) return record;
+    throw new HyperError('not-found', `An image does not exist locally with the tag: ${familiar(reference)}`);
+  }
+
+  #repositoryOf(reference: Reference, { auth, onProgress }: PullOptions) {
+    return (signal: AbortSignal | undefined) => {
+      const call: RegistryCall = {
+        ...{ auth, signal },
+        onRetry: (delayMs, reason) =>
+          onProgress?.({ status: `Retrying in ${Math.ceil(delayMs / 1000)} seconds: ${reason}` }),
+      };
+      return this.#registries.repository(reference, call);
     };
-    let failed = true;
+  }
+
+  async #pushOne(
+    { reference, record }: { readonly reference: Reference; readonly record: ImageRecord },
+    options: PullOptions,
+    progress: ProgressListener,
+  ): Promise<Digest> {
+    using held = new HoldSet(this.#parts.holds);
+    const image = await this.#stored(record);
+    for (const digest of [
+      image.id,
+      image.manifestDigest,
+      ...image.manifest.layers.map((layer) => layer.digest),
+    ])
+      await held.hold(digest);
+    await pushImage(image, reference, {
+      ...{ store: this.#parts.store, sources: this.#parts.sources, progress, signal: options.signal },
+      repository: this.#repositoryOf(reference, options),
+    });
+    return image.manifestDigest;
+  }
+
+  /** What the names stand for: a name without a tag for all tags of the repository, an id for the image without a name. */
+  async #savedImages(texts: readonly string[], held: HoldSet): Promise<SavedImage[]> {
+    if (texts.length === 0) throw new HyperError('invalid-argument', 'save images: none is named');
+    const saved = new Map<Digest, { image: StoredImage; references: Reference[] }>();
+    for (const text of texts) {
+      for (const { record, reference } of this.#named(text)) {
+        const known = saved.get(record.id) ?? { image: await this.#stored(record), references: [] };
+        saved.set(record.id, known);
+        const isNew = !known.references.some(
+          (other) => reference && canonical(other) === canonical(reference),
+        );
+        if (reference && isNew) known.references.push(reference);
+        const { image } = known;
+        for (const digest of [
+          image.id,
+          image.manifestDigest,
+          ...image.manifest.layers.map((layer) => layer.digest),
+        ])
+          await held.hold(digest);
+      }
+    }
+    return [...saved.values()];
+  }
+
+  #named(text: string): { readonly record: ImageRecord; readonly reference: Reference | undefined }[] {
+    const record = this.#catalog.findId(text);
+    if (record) return [{ record, reference: undefined }];
+    const reference = parseReference(text);
+    const all = isNameOnly(reference) ? this.#catalog.tagsOf(reference) : [];
+    if (all.length > 0) return all;
+    const tagged = withDefaultTag(reference);
+    return [{ record: this.#catalog.find(text), reference: tagged.tag === undefined ? undefined : tagged }];
+  }
+
+  /** Runs a pull, load or import; what a failed one leaves is collected. */
+  async #importing<T>(
+    what: string,
+    signal: AbortSignal | undefined,
+    work: (held: HoldSet) => Promise<T>,
+  ): Promise<T> {
+    const held = new HoldSet(this.#parts.holds);
     try {
-      const result = await work(protect);
-      failed = false;
+      const result = await work(held);
+      held[Symbol.dispose]();
       return result;
-    } finally {
-      for (const digest of held) {
-        const left = (this.#protected.get(digest) ?? 1) - 1;
-        if (left === 0) this.#protected.delete(digest);
-        else this.#protected.set(digest, left);
-      }
-      if (failed) {
-        await this.collectGarbage().catch((error: unknown) => {
-          this.#logger.warn({ err: messageOf(error) }, 'clean up after a failed import');
-        });
-      }
+    } catch (error) {
+      held[Symbol.dispose]();
+      await this.collectGarbage().catch((failure: unknown) => {
+        this.#parts.logger.warn({ err: messageOf(failure) }, 'clean up after a failed import');
+      });
+      if (signal?.aborted && !(error instanceof HyperError))
+        throw new HyperError('canceled', `${what}: canceled`, { cause: error });
+      if ((error as NodeJS.ErrnoException).code === 'ENOSPC')
+        throw new HyperError('limit', `${what}: no space is left on the disk`, { cause: error });
+      throw error;
     }
   }
 
@@ -210,79 +411,24 @@ class Images implements ImageService {
   async #finish(
     image: StoredImage,
     names: readonly string[],
-    progress: ProgressListener,
-    signal: AbortSignal | undefined,
+    held: HoldSet,
+    { onProgress, signal }: TransferOptions,
   ): Promise<void> {
-    const unpacked = await this.#rootfs.ensure(image, signal, (digest) => {
-      progress({ status: 'Pull complete', id: shortId(digest) });
+    await this.#parts.rootfs.ensure(image, {
+      ...{ held, ...(signal && { signal }) },
+      onLayer: (digest, event) =>
+        onProgress?.({ status: event === 'unpacking' ? 'Extracting' : 'Pull complete', id: shortId(digest) }),
     });
-    const compressed = image.manifest.layers.reduce((sum, layer) => sum + layer.size, 0);
-    this.#records.save(
+    const { layers, records } = this.#parts;
+    const sizes = image.config.rootfs.diff_ids.map((diffId) => layers.info(diffId)?.tarBytes ?? 0);
+    records.save(
       {
         ...{ id: image.id, manifestDigest: image.manifestDigest },
-        sizeBytes: unpacked ?? this.#knownSize(image.id) ?? compressed,
-        createdAt: Date.parse(image.config.created ?? '') || 0,
+        sizeBytes: sizes.reduce((sum, size) => sum + size, 0),
+        createdAt: dateOf(image.config.created).getTime(),
+        labels: image.config.config?.Labels ?? {},
       },
       names,
     );
   }
-
-  #knownSize(id: Digest): number | undefined {
-    return this.#records.byId(id)?.sizeBytes;
-  }
-
-  #find(text: string): ImageRecord {
-    const bare = text.startsWith('sha256:') ? text.slice('sha256:'.length) : text;
-    const full = asDigest(`sha256:${bare}`);
-    if (full) {
-      const record = this.#records.byId(full);
-      if (record) return record;
-    }
-    let name = text;
-    if (!text.startsWith('sha256:')) {
-      const reference = withDefaultTag(parseReference(text));
-      name = familiar(reference);
-      const record = this.#records.byName(canonical(reference));
-      if (record) return record;
-    }
-    if (/^[0-9a-f]{4,64}$/.test(bare)) {
-      const found = this.#records.byIdPrefix(bare);
-      if (found.length === 1 && found[0]) return found[0];
-    }
-    throw new HyperError('not-found', `No such image: ${name}`);
-  }
-
-  #summary(record: ImageRecord): ImageSummary {
-    const names = this.#records.namesOf(record.id).map(parseReference);
-    return {
-      id: record.id,
-      tags: names.filter(({ digest }) => digest === undefined).map(familiar),
-      digests: names.filter(({ digest }) => digest !== undefined).map(familiar),
-      createdAt: new Date(record.createdAt),
-      sizeBytes: record.sizeBytes,
-    };
-  }
-}
-
-function nameByDigest(reference: Parameters<typeof canonical>[0], digest: Digest): string {
-  return canonical({ ...reference, tag: undefined, digest });
-}
-
-function canonicalOrUndefined(text: string): string | undefined {
-  try {
-    return canonical(withDefaultTag(parseReference(text)));
-  } catch (error) {
-    if (isHyperError(error)) return undefined; // an id
-    throw error;
-  }
-}
-
-function inUseError(reference: string, id: Digest, users: readonly string[], byId: boolean): HyperError {
-  const container = (users[0] ?? '').slice(0, 12);
-  return new HyperError(
-    'conflict',
-    byId
-      ? `conflict: unable to delete ${shortId(id)} (cannot be forced) - image is being used by container ${container}`
-      : `conflict: unable to remove repository reference "${reference}" (must force) - container ${container} is using its referenced image ${shortId(id)}`,
-  );
 }

@@ -17,6 +17,8 @@ export type MachineExit =
 /** A disk image file of the host for a machine. */
 export interface DiskImage {
   readonly path: string;
+  /** `vmdk`: a text descriptor of flat extents, paths in it relative to it. */
+  readonly format: 'raw' | 'vmdk';
   readonly readOnly: boolean;
 }
 

@@ -9,6 +9,7 @@ export const MEDIA = {
   ociIndex: 'application/vnd.oci.image.index.v1+json',
   ociManifest: 'application/vnd.oci.image.manifest.v1+json',
   ociConfig: 'application/vnd.oci.image.config.v1+json',
+  dockerConfig: 'application/vnd.docker.container.image.v1+json',
   ociLayer: 'application/vnd.oci.image.layer.v1.tar',
   dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
   dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
@@ -50,6 +51,19 @@ const ConfigSchema = Type.Object({
   architecture: nullable(Text),
   os: nullable(Text),
   created: nullable(Text),
+  author: nullable(Text),
+  comment: nullable(Text),
+  history: nullable(
+    Type.Array(
+      Type.Object({
+        created: nullable(Text),
+        created_by: nullable(Text),
+        comment: nullable(Text),
+        empty_layer: nullable(Type.Boolean()),
+      }),
+      { maxItems: 4096 },
+    ),
+  ),
   config: nullable(
     Type.Object({
       User: nullable(Text),

@@ -249,11 +249,14 @@ export class Pod {
   }
 
   async #plugAll(machine: Machine): Promise<void> {
-    const scratch = { path: join(this.directory, 'scratch.img'), readOnly: false };
+    const scratch = { path: join(this.directory, 'scratch.img'), format: 'raw', readOnly: false } as const;
     await Promise.all([
       machine.attachDisk(scratch, { use: 'scratch', name: SCRATCH }),
       ...[...this.#disks.values()].map(({ name, lease }) =>
-        machine.attachDisk({ path: lease.path, readOnly: true }, { use: 'rootfs', name }),
+        machine.attachDisk(
+          { path: lease.path, format: lease.format, readOnly: true },
+          { use: 'rootfs', name },
+        ),
       ),
     ]);
   }
@@ -292,7 +295,10 @@ export class Pod {
     const { imageId } = container.record;
     if (!this.#disks.has(imageId)) {
       const { name, lease } = await this.#lease(imageId);
-      await machine.attachDisk({ path: lease.path, readOnly: true }, { use: 'rootfs', name });
+      await machine.attachDisk(
+        { path: lease.path, format: lease.format, readOnly: true },
+        { use: 'rootfs', name },
+      );
     }
     await container.start({
       agent: machine.agent,

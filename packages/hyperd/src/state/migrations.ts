@@ -53,4 +53,32 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX image_names_by_image ON image_names(image_id);
   `,
+  `
+  -- images/: derived files. A row says what its file must be; files without a row are removed.
+  -- *_seen_as: boot, inode and times of the file when it last was compared with its digest.
+  CREATE TABLE layers (
+    diff_id TEXT PRIMARY KEY,
+    tar_bytes INTEGER NOT NULL,
+    data_digest TEXT NOT NULL,
+    data_bytes INTEGER NOT NULL,
+    data_seen_as TEXT NOT NULL,
+    index_digest TEXT NOT NULL,
+    index_bytes INTEGER NOT NULL,
+    index_seen_as TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE rootfs (
+    chain_id TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    seen_as TEXT NOT NULL
+  ) STRICT;
+  -- Repositories that are known to have a blob: a push asks the registry to mount it from there.
+  CREATE TABLE blob_sources (
+    digest TEXT NOT NULL,
+    registry TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    PRIMARY KEY (digest, registry, repository)
+  ) STRICT, WITHOUT ROWID;
+  ALTER TABLE images ADD COLUMN labels TEXT NOT NULL DEFAULT '{}'; -- JSON, as the configuration says
+  `,
 ];

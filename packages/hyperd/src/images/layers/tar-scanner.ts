@@ -19,8 +19,6 @@ export interface TarEntry {
   readonly deviceMinor: number;
   /** Extended attributes, values as bytes in latin1. */
   readonly xattrs: ReadonlyMap<string, string>;
-  /** Where the content begins in the archive, in bytes. */
-  readonly dataOffset: number;
 }
 
 export type TarType = 'file' | 'link' | 'symlink' | 'character' | 'block' | 'directory' | 'fifo';
@@ -34,6 +32,8 @@ interface Collecting {
 }
 
 const BLOCK_BYTES = 512;
+/** Two blocks of zeros end an archive; what follows is nobody's. */
+const END_BLOCKS = 2;
 const MAX_HEADER_BYTES = 1024 * 1024;
 const MAX_ENTRIES = 5_000_000;
 const TYPES: Readonly<Record<string, TarType>> = {
@@ -41,16 +41,24 @@ const TYPES: Readonly<Record<string, TarType>> = {
   ...{ '3': 'character', '4': 'block', '5': 'directory', '6': 'fifo' },
 };
 
+export interface TarListener {
+  onEntry(entry: TarEntry): void;
+  /** Content of the entry that came last, in order; only of files. */
+  onData?(chunk: Buffer): void;
+}
+
 /**
- * Reads the headers out of a tar archive (POSIX ustar and pax, GNU) that is pushed through it in chunks of any size; contents are passed over.
+ * Reads a tar archive (POSIX ustar and pax, GNU) that is pushed through it in chunks of any size.
  * Throws `corrupt` for what is no tar, `unsupported` for sparse files, `limit` beyond its bounds.
  */
 export class TarScanner {
-  readonly #onEntry: (entry: TarEntry) => void;
+  readonly #listener: TarListener;
   readonly #block = Buffer.alloc(BLOCK_BYTES);
   #filled = 0;
   #position = 0;
+  #data = 0;
   #skip = 0;
+  #zeroBlocks = 0;
   #collect: Collecting | undefined;
   #pax = new Map<string, string>();
   #globalPax = new Map<string, string>();
@@ -58,13 +66,13 @@ export class TarScanner {
   #longLink: string | undefined;
   #entries = 0;
 
-  constructor(onEntry: (entry: TarEntry) => void) {
-    this.#onEntry = onEntry;
+  constructor(listener: TarListener) {
+    this.#listener = listener;
   }
 
   push(chunk: Uint8Array): void {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length && this.#zeroBlocks < END_BLOCKS; ) {
       const taken = this.#take(bytes, at);
       at += taken;
       this.#position += taken;
@@ -77,7 +85,7 @@ export class TarScanner {
 
   /** The archive has ended: throws `corrupt` where an entry is cut short. */
   finish(): void {
-    if (this.#skip > 0 || this.#collect || this.#filled > 0)
+    if (this.#data > 0 || this.#skip > 0 || this.#collect || this.#filled > 0)
       throw this.#corrupt('it ends in the middle of an entry');
   }
 
@@ -85,6 +93,12 @@ export class TarScanner {
   #take(bytes: Buffer, at: number): number {
     const have = bytes.length - at;
     if (this.#collect) return this.#collectBytes(bytes.subarray(at));
+    if (this.#data > 0) {
+      const taken = Math.min(have, this.#data);
+      this.#data -= taken;
+      this.#listener.onData?.(bytes.subarray(at, at + taken));
+      return taken;
+    }
     if (this.#skip > 0) {
       const taken = Math.min(have, this.#skip);
       this.#skip -= taken;
@@ -112,9 +126,10 @@ export class TarScanner {
   #header(): void {
     const block = this.#block;
     if (isZero(block)) {
+      this.#zeroBlocks++;
       return;
     }
-    // Behind the end mark an archive may hold anything; concatenated archives go on with a header.
+    this.#zeroBlocks = 0;
     this.#verifyChecksum(block);
     const type = String.fromCharCode(block[156] as number);
     const size = this.#number(block, 124, 12, 'size');
@@ -140,7 +155,8 @@ export class TarScanner {
     const sizeBytes = paxNumber(pax, 'size') ?? headerSize;
     if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) throw this.#corrupt(`size ${sizeBytes}`);
     const hasData = type === 'file' || type === undefined;
-    this.#skip = hasData ? sizeBytes + padding(sizeBytes) : 0;
+    this.#data = hasData ? sizeBytes : 0;
+    this.#skip = hasData ? padding(sizeBytes) : 0;
     if (++this.#entries > MAX_ENTRIES)
       throw new HyperError('limit', `read tar: more than ${MAX_ENTRIES} entries`);
     const name = pax.get('path') ?? this.#longName ?? headerName(block);
@@ -148,10 +164,14 @@ export class TarScanner {
     this.#pax = new Map();
     this.#longName = undefined;
     this.#longLink = undefined;
-    if (type === undefined) return; // of a kind that POSIX lets a reader pass over
+    if (type === undefined) {
+      this.#skip += this.#data; // of a kind that POSIX lets a reader pass over
+      this.#data = 0;
+      return;
+    }
     if (name.includes('\0') || linkName.includes('\0')) throw this.#corrupt('a name with a NUL byte');
     const oldDirectory = type === 'file' && name.endsWith('/');
-    this.#onEntry({
+    this.#listener.onEntry({
       name,
       linkName,
       type: oldDirectory ? 'directory' : type,
@@ -163,7 +183,6 @@ export class TarScanner {
       deviceMajor: this.#number(block, 329, 8, 'device'),
       deviceMinor: this.#number(block, 337, 8, 'device'),
       xattrs: xattrsOf(pax),
-      dataOffset: this.#position,
     });
   }
 

@@ -7,7 +7,7 @@ const MAX_OCTAL_7 = 0o7777777;
 const MAX_OCTAL_11 = 0o77777777777;
 
 /** The header blocks of an entry (POSIX pax where ustar is too narrow). Names are bytes in latin1. */
-export function tarHeader(entry: Omit<TarEntry, 'dataOffset'>): Buffer {
+export function tarHeader(entry: TarEntry): Buffer {
   const records: [string, string][] = [];
   if (entry.name.length > 100) records.push(['path', entry.name]);
   if (entry.linkName.length > 100) records.push(['linkpath', entry.linkName]);
@@ -37,7 +37,7 @@ function paxRecord(key: string, value: string): string {
   return length + rest;
 }
 
-function ustar(entry: Omit<TarEntry, 'dataOffset' | 'xattrs' | 'type'>, flag: string): Buffer {
+function ustar(entry: Omit<TarEntry, 'xattrs' | 'type'>, flag: string): Buffer {
   const block = Buffer.alloc(512);
   block.write(entry.name.slice(0, 100), 0, 'latin1');
   octal(block, 100, 8, entry.mode);

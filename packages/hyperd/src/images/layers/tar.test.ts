@@ -6,14 +6,25 @@ import { type TarEntry, TarScanner } from './tar-scanner.ts';
 import { TAR_END, tarHeader, tarPadding } from './tar-writer.ts';
 
 function scan(archive: Buffer, step = archive.length || 1): TarEntry[] {
-  const entries: TarEntry[] = [];
-  const scanner = new TarScanner((entry) => entries.push(entry));
-  for (let at = 0; at < archive.length; at += step) scanner.push(archive.subarray(at, at + step));
-  scanner.finish();
-  return entries;
+  return scanWithData(archive, step).map(({ entry }) => entry);
 }
 
-const plain: Omit<TarEntry, 'dataOffset'> = {
+function scanWithData(archive: Buffer, step = archive.length || 1): { entry: TarEntry; data: Buffer }[] {
+  const found: { entry: TarEntry; data: Buffer }[] = [];
+  const scanner = new TarScanner({
+    onEntry: (entry) => found.push({ entry, data: Buffer.alloc(0) }),
+    onData(chunk) {
+      const last = found.at(-1);
+      assert.ok(last && chunk.length > 0);
+      last.data = Buffer.concat([last.data, chunk]);
+    },
+  });
+  for (let at = 0; at < archive.length; at += step) scanner.push(archive.subarray(at, at + step));
+  scanner.finish();
+  return found;
+}
+
+const plain: TarEntry = {
   ...{ name: 'file', type: 'file', mode: 0o644, uid: 0, gid: 0, sizeBytes: 0, mtime: 0, linkName: '' },
   ...{ deviceMajor: 0, deviceMinor: 0, xattrs: new Map<string, string>() },
 };
@@ -60,11 +71,10 @@ test('every entry comes back from an archive, with any bytes in its names, in pi
           }),
           TAR_END,
         ]);
-        const found = scan(archive, step).map(({ dataOffset, ...rest }, i) => {
-          const data = Buffer.from((samples[i] as [unknown, Uint8Array])[1]);
-          if (rest.sizeBytes > 0)
-            assert.ok(archive.subarray(dataOffset, dataOffset + rest.sizeBytes).equals(data));
-          return rest;
+        const found = scanWithData(archive, step).map(({ entry: one, data }, i) => {
+          const sent = (samples[i] as [unknown, Uint8Array])[1].subarray(0, one.sizeBytes);
+          assert.ok(data.equals(Buffer.from(sent)));
+          return one;
         });
         assert.deepEqual(found, expected);
       },
@@ -84,6 +94,29 @@ test('random bytes are refused with a typed error, whatever they are', () => {
     }),
     { numRuns: 500 },
   );
+});
+
+test('what follows the end of an archive does not count', () => {
+  const archive = Buffer.concat([tarHeader(plain), TAR_END, Buffer.from('anything at all')]);
+  assert.deepEqual(
+    scan(archive).map(({ name: found }) => found),
+    ['file'],
+  );
+});
+
+test('a size beyond 8 GiB is read from a pax header and in base 256', () => {
+  const sizeBytes = 9 * 1024 ** 3;
+  const base256 = tarHeader({ ...plain, sizeBytes: 0 });
+  base256.writeUInt32BE(0x80000000, 124);
+  base256.writeBigUInt64BE(BigInt(sizeBytes), 128);
+  base256.write('        ', 148);
+  const sum = base256.reduce((total, value) => total + value, 0);
+  base256.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  for (const header of [tarHeader({ ...plain, sizeBytes }), base256]) {
+    const sizes: number[] = [];
+    new TarScanner({ onEntry: (entry) => sizes.push(entry.sizeBytes) }).push(header);
+    assert.deepEqual(sizes, [sizeBytes]);
+  }
 });
 
 test('a changed byte in a header is found', () => {

@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isHyperError } from '../../errors.ts';
-import type { TarEntry, TarType } from './tar-scanner.ts';
-import { applyLayer, emptyRoot, mergedEntries } from './tree.ts';
+import type { LayerEntry } from './layer-index.ts';
+import type { TarType } from './tar-scanner.ts';
+import { applyLayer, emptyRoot, type TreeNode } from './tree.ts';
 
-function entry(name: string, type: TarType = 'file', linkName = '', more: Partial<TarEntry> = {}): TarEntry {
+function entry(
+  name: string,
+  type: TarType = 'file',
+  linkName = '',
+  more: Partial<LayerEntry> = {},
+): LayerEntry {
   return {
     ...{
       name,
@@ -16,33 +22,50 @@ function entry(name: string, type: TarType = 'file', linkName = '', more: Partia
       sizeBytes: 1,
       mtime: 0,
     },
-    ...{ deviceMajor: 0, deviceMinor: 0, xattrs: new Map(), dataOffset: 0, ...more },
+    ...{ deviceMajor: 0, deviceMinor: 0, xattrs: new Map(), firstBlock: 0, ...more },
   };
 }
-const dir = (name: string): TarEntry => entry(name, 'directory');
+const dir = (name: string): LayerEntry => entry(name, 'directory');
 
-function merge(...layers: TarEntry[][]): string[] {
+function merge(...layers: LayerEntry[][]): string[] {
   const root = emptyRoot();
   layers.forEach((entries, index) => {
     applyLayer(root, entries, index);
   });
-  return mergedEntries(root)
-    .filter(({ path }) => path !== '')
-    .map(({ path, node, linkTo }) => {
-      if (linkTo !== undefined) return `${path} = ${linkTo}`;
-      if (node.type === 'symlink') return `${path} -> ${node.linkName}`;
-      return node.type === 'file' ? `${path} @${node.content?.layer}` : `${path}/`;
-    })
-    .sort();
+  return lines(root).sort();
 }
 
-const cases: readonly (readonly [string, TarEntry[][], string[]])[] = [
+/** A line for every name: what it is, and for the further names of a node the first one. */
+function lines(root: TreeNode): string[] {
+  const first = new Map<TreeNode, string>();
+  const describe = (path: string, node: TreeNode): string => {
+    const known = first.get(node);
+    if (known !== undefined) return `${path} = ${known}`;
+    first.set(node, path);
+    if (node.type === 'symlink') return `${path} -> ${node.linkName}`;
+    return node.type === 'file' ? `${path} @${node.content?.layer}` : `${path}/`;
+  };
+  const walk = (path: string, node: TreeNode): string[] =>
+    [...(node.children ?? [])].flatMap(([name, child]) => {
+      const below = path === '' ? name : `${path}/${name}`;
+      return [describe(below, child), ...walk(below, child)];
+    });
+  return walk('', root);
+}
+
+const cases: readonly (readonly [string, LayerEntry[][], string[]])[] = [
   ['a later layer wins', [[entry('a')], [entry('a')]], ['a @1']],
   ['missing parents come into being', [[entry('x/y/z')]], ['x/', 'x/y/', 'x/y/z @0']],
   [
     'a leading slash and dots mean nothing',
     [[entry('/a'), entry('./b'), entry('c/./d')]],
     ['a @0', 'b @0', 'c/', 'c/d @0'],
+  ],
+  ['dots that stay inside are followed', [[entry('a/../b/c')]], ['b/', 'b/c @0']],
+  [
+    'an entry that comes twice counts once',
+    [[entry('a'), entry('b', 'link', 'a'), entry('a')]],
+    ['a @0', 'b @0'],
   ],
   ['a whiteout hides what is below', [[entry('d/a'), entry('d/b')], [entry('d/.wh.a')]], ['d/', 'd/b @0']],
   ['a whiteout hides a directory', [[entry('d/a')], [entry('.wh.d')]], []],
@@ -87,9 +110,10 @@ for (const [name, layers, expected] of cases) {
   test(name, () => assert.deepEqual(merge(...layers), expected));
 }
 
-const refused: readonly (readonly [string, TarEntry[]])[] = [
+const refused: readonly (readonly [string, LayerEntry[]])[] = [
   ['a name that leads out', [entry('../evil')]],
   ['a name that leads out in the middle', [entry('a/../../evil')]],
+  ['a name that no kernel takes', [entry('x'.repeat(256))]],
   ['a hard link to nothing', [entry('b', 'link', 'nothing')]],
   ['a hard link that leads out', [entry('b', 'link', '../../etc/shadow')]],
   ['a hard link to a directory', [dir('d'), entry('b', 'link', 'd')]],

@@ -1,10 +1,11 @@
 import { HyperError } from '../../errors.ts';
+import type { LayerEntry } from './layer-index.ts';
 import type { TarEntry, TarType } from './tar-scanner.ts';
 
-/** Where a file's bytes are: in which layer's uncompressed tar, from which byte on. */
+/** Where a file's bytes are: in which layer's data, from which block on. */
 export interface Content {
   readonly layer: number;
-  readonly offset: number;
+  readonly firstBlock: number;
   readonly sizeBytes: number;
 }
 
@@ -27,6 +28,7 @@ const WHITEOUT = '.wh.';
 const OPAQUE = '.wh..wh..opq';
 const MAX_LINKS = 40;
 const MAX_DEPTH = 4096;
+const MAX_NAME = 255;
 
 export function emptyRoot(): TreeNode {
   return directory();
@@ -36,7 +38,7 @@ export function emptyRoot(): TreeNode {
  * Puts a layer over the tree (OCI image-spec, layer.md): first its whiteouts hide what lower layers have, then its entries are added, whatever
  * their order in the archive. Throws `corrupt` for entries that lead out of the root or link to nothing.
  */
-export function applyLayer(root: TreeNode, entries: readonly TarEntry[], layer: number): void {
+export function applyLayer(root: TreeNode, entries: readonly LayerEntry[], layer: number): void {
   for (const entry of entries) if (isWhiteout(entry)) hide(root, entry);
   for (const entry of entries) if (!isWhiteout(entry)) add(root, entry, layer);
 }
@@ -54,7 +56,7 @@ function hide(root: TreeNode, { name }: TarEntry): void {
   else if (!base.startsWith('.wh..wh.')) parent.children.delete(base.slice(WHITEOUT.length));
 }
 
-function add(root: TreeNode, entry: TarEntry, layer: number): void {
+function add(root: TreeNode, entry: LayerEntry, layer: number): void {
   const parts = partsOf(entry.name);
   const base = parts.pop();
   if (base === undefined) {
@@ -77,12 +79,12 @@ function linked(root: TreeNode, { name, linkName }: TarEntry): TreeNode {
   return target;
 }
 
-function nodeOf(entry: TarEntry, layer: number): TreeNode {
-  const { mode, uid, gid, mtime, xattrs, linkName, deviceMajor, deviceMinor, sizeBytes, dataOffset } = entry;
+function nodeOf(entry: LayerEntry, layer: number): TreeNode {
+  const { mode, uid, gid, mtime, xattrs, linkName, deviceMajor, deviceMinor, sizeBytes, firstBlock } = entry;
   const type = entry.type === 'link' ? 'file' : entry.type;
   return {
     ...{ type, mode, uid, gid, mtime, xattrs, linkName, deviceMajor, deviceMinor },
-    content: type === 'file' ? { layer, offset: dataOffset, sizeBytes } : undefined,
+    content: type === 'file' ? { layer, firstBlock, sizeBytes } : undefined,
     children: type === 'directory' ? new Map() : undefined,
   };
 }
@@ -132,10 +134,18 @@ function linkParts(target: string): string[] {
   return target.split('/').filter((part) => part !== '' && part !== '.');
 }
 
-/** The names on the way to an entry. Throws `corrupt` for a way that leaves the root. */
+/** The names on the way to an entry. Throws `corrupt` for a way that leaves the root, or that no kernel could go. */
 function partsOf(name: string): string[] {
-  const parts = name.split('/').filter((part) => part !== '' && part !== '.');
-  if (parts.includes('..')) throw corrupt(`the name "${printable(name)}" leads out of the image`);
+  const parts: string[] = [];
+  for (const part of name.split('/')) {
+    if (part === '' || part === '.') continue;
+    if (part !== '..') parts.push(part);
+    else if (parts.pop() === undefined) throw corrupt(`the name "${printable(name)}" leads out of the image`);
+    if (part.length > MAX_NAME)
+      throw corrupt(
+        `the name "${printable(part)}" has ${part.length} bytes, at most ${MAX_NAME} are allowed`,
+      );
+  }
   if (parts.length > MAX_DEPTH) throw corrupt(`a name of ${parts.length} directories`);
   return parts;
 }
@@ -150,44 +160,4 @@ function corrupt(what: string): HyperError {
 
 function printable(name: string): string {
   return name.slice(0, 200).replace(/[^ -~]/g, '?');
-}
-
-/** One entry of the merged archive, in the order in which it has to be written. */
-export interface MergedEntry {
-  readonly path: string;
-  readonly node: TreeNode;
-  /** Set for the further names of a node: the first one. */
-  readonly linkTo: string | undefined;
-}
-
-/** All entries: directories, then what has no content, then files in the order of their layers' bytes, then further names. */
-export function mergedEntries(root: TreeNode): MergedEntry[] {
-  const directories: MergedEntry[] = [];
-  const special: MergedEntry[] = [];
-  const files: MergedEntry[] = [];
-  const links: MergedEntry[] = [];
-  const first = new Map<TreeNode, string>();
-  const pending: { path: string; node: TreeNode }[] = [{ path: '', node: root }];
-  for (let next = pending.pop(); next; next = pending.pop()) {
-    const { path, node } = next;
-    const known = first.get(node);
-    if (node.type === 'directory') directories.push({ path, node, linkTo: undefined });
-    else if (known !== undefined) links.push({ path, node, linkTo: known });
-    else {
-      first.set(node, path);
-      (node.type === 'file' ? files : special).push({ path, node, linkTo: undefined });
-    }
-    for (const [name, child] of [...(node.children ?? [])].reverse())
-      pending.push({ path: path === '' ? name : `${path}/${name}`, node: child });
-  }
-  const position = ({ node }: MergedEntry): [number, number] => [
-    node.content?.layer ?? 0,
-    node.content?.offset ?? 0,
-  ];
-  files.sort((a, b) => {
-    const [layerA, offsetA] = position(a);
-    const [layerB, offsetB] = position(b);
-    return layerA - layerB || offsetA - offsetB;
-  });
-  return [...directories, ...special, ...files, ...links];
 }

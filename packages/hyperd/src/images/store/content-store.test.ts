@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { isHyperError } from '../../errors.ts';
-import { digestOf } from '../image-files.ts';
+import { digestOf } from '../digest.ts';
 import { openContentStore } from './content-store.ts';
 
 async function inStore(

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import {
   type FileHandle,
   mkdir,
@@ -14,6 +15,8 @@ import { join } from 'node:path';
 import { HyperError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 
+const READ_BYTES = 1 << 18;
+
 /**
  * Blobs by digest, as an OCI image layout on disk (OCI image-spec, image-layout.md). A blob is visible only once it is whole, verified and on disk.
  * Made by `openContentStore`.
@@ -22,13 +25,60 @@ export interface ContentStore {
   /** Directory for temporary files, on the same file system; emptied when the store is opened. */
   readonly temporary: string;
   path(digest: Digest): string;
-  has(digest: Digest): Promise<boolean>;
+  /** Whether the blob is there, with the size it must have where one is given. */
+  has(digest: Digest, sizeBytes?: number): Promise<boolean>;
+  /** Bytes of the blob, or undefined where it is not there. */
+  sizeBytes(digest: Digest): Promise<number | undefined>;
+  /** The blob's bytes from an offset on. Throws `not-found` when read. */
+  stream(digest: Digest, fromByte?: number): AsyncIterable<Buffer>;
+  /** Whether the blob is there and has its digest. */
+  verify(digest: Digest): Promise<boolean>;
   /** The whole blob; `maxBytes` bounds it. Throws `not-found`, `limit`. */
   read(digest: Digest, maxBytes: number): Promise<Buffer>;
   /** Stores bytes whose digest the caller knows. Throws `corrupt` when it is another's. */
   write(digest: Digest, bytes: Uint8Array): Promise<void>;
-  /** A draft for a blob that arrives in parts. */
-  draft(digest: Digest): Promise<BlobDraft>;
+  /** A draft for a blob that arrives in parts, of whatever digest where none is given. */
+  draft(digest?: Digest): Promise<BlobDraft>;
+  remove(digest: Digest): Promise<void>;
+  list(): Promise<Digest[]>;
+}
+
+/** A blob on its way in. Disposing without `commit` leaves nothing. */
+export interface BlobDraft extends AsyncDisposable {
+  readonly sizeBytes: number;
+  append(chunk: Uint8Array): Promise<void>;
+  /** Back to nothing, for a transfer that starts over. */
+  reset(): Promise<void>;
+  /** Nothing more is to come: gives its digest, and frees what only writing needs. */
+  seal(): Promise<Digest>;
+  /** The whole content, once sealed. */
+  read(): Promise<Buffer>;
+  /** Verifies the digest where one was expected, makes the blob durable and visible. Throws `corrupt`. */
+  commit(): Promise<void>;
+}
+
+/**
+ * Blobs by digest, as an OCI image layout on disk (OCI image-spec, image-layout.md). A blob is visible only once it is whole, verified and on disk.
+ * Made by `openContentStore`.
+ */
+export interface ContentStore {
+  /** Directory for temporary files, on the same file system; emptied when the store is opened. */
+  readonly temporary: string;
+  path(digest: Digest): string;
+  /** Whether the blob is there, with the size it must have where one is given. */
+  has(digest: Digest, sizeBytes?: number): Promise<boolean>;
+  /** Bytes of the blob, or undefined where it is not there. */
+  sizeBytes(digest: Digest): Promise<number | undefined>;
+  /** The blob's bytes from an offset on. Throws `not-found` when read. */
+  stream(digest: Digest, fromByte?: number): AsyncIterable<Buffer>;
+  /** Whether the blob is there and has its digest. */
+  verify(digest: Digest): Promise<boolean>;
+  /** The whole blob; `maxBytes` bounds it. Throws `not-found`, `limit`. */
+  read(digest: Digest, maxBytes: number): Promise<Buffer>;
+  /** Stores bytes whose digest the caller knows. Throws `corrupt` when it is another's. */
+  write(digest: Digest, bytes: Uint8Array): Promise<void>;
+  /** A draft for a blob that arrives in parts, of whatever digest where none is given. */
+  draft(digest?: Digest): Promise<BlobDraft>;
   remove(digest: Digest): Promise<void>;
   list(): Promise<Digest[]>;
 }
@@ -56,11 +106,33 @@ export async function openContentStore(root: string): Promise<ContentStore> {
   const store: ContentStore = {
     temporary,
     path,
-    async has(digest) {
-      return stat(path(digest)).then(
-        () => true,
-        () => false,
-      );
+    async has(digest, sizeBytes) {
+      const found = await store.sizeBytes(digest);
+      return found !== undefined && (sizeBytes === undefined || found === sizeBytes);
+    },
+    async sizeBytes(digest) {
+      try {
+        return (await stat(path(digest))).size;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+        throw error;
+      }
+    },
+    async *stream(digest, fromByte = 0) {
+      try {
+        yield* createReadStream(path(digest), {
+          start: fromByte,
+          highWaterMark: READ_BYTES,
+        }) as AsyncIterable<Buffer>;
+      } catch (error) {
+        throw missing(digest, error);
+      }
+    },
+    async verify(digest) {
+      if (!(await store.has(digest))) return false;
+      const hash = createHash('sha256');
+      for await (const chunk of store.stream(digest)) hash.update(chunk);
+      return `sha256:${hash.digest('hex')}` === digest;
     },
     async read(digest, maxBytes) {
       try {
@@ -72,8 +144,7 @@ export async function openContentStore(root: string): Promise<ContentStore> {
           );
         return await readFile(path(digest));
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-        throw new HyperError('not-found', `read blob ${digest}: it is not in the store`, { cause: error });
+        throw missing(digest, error);
       }
     },
     async write(digest, bytes) {
@@ -84,7 +155,7 @@ export async function openContentStore(root: string): Promise<ContentStore> {
     },
     async draft(digest) {
       const file = join(temporary, `blob-${++drafts}`);
-      return new FileDraft(digest, file, path(digest), blobs, await open(file, 'w', 0o600));
+      return new FileDraft(digest, file, path, blobs, await open(file, 'w', 0o600));
     },
     remove: (digest) => rm(path(digest), { force: true }),
     async list() {
@@ -94,18 +165,32 @@ export async function openContentStore(root: string): Promise<ContentStore> {
   return store;
 }
 
+/** The error of a blob that is not there; other errors as they are. */
+function missing(digest: Digest, error: unknown): unknown {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return error;
+  return new HyperError('not-found', `read blob ${digest}: it is not in the store`, { cause: error });
+}
+
 class FileDraft implements BlobDraft {
-  readonly #digest: Digest;
+  readonly #expected: Digest | undefined;
   readonly #file: string;
-  readonly #target: string;
+  readonly #target: (digest: Digest) => string;
   readonly #directory: string;
   readonly #handle: FileHandle;
   #hash = createHash('sha256');
   #size = 0;
-  #open = true;
+  #isOpen = true;
+  #isKept = false;
+  #digest: Digest | undefined;
 
-  constructor(digest: Digest, file: string, target: string, directory: string, handle: FileHandle) {
-    this.#digest = digest;
+  constructor(
+    expected: Digest | undefined,
+    file: string,
+    target: (digest: Digest) => string,
+    directory: string,
+    handle: FileHandle,
+  ) {
+    this.#expected = expected;
     this.#file = file;
     this.#target = target;
     this.#directory = directory;
@@ -131,18 +216,27 @@ class FileDraft implements BlobDraft {
     this.#size = 0;
   }
 
+  async seal(): Promise<Digest> {
+    this.#digest ??= `sha256:${this.#hash.digest('hex')}` as Digest;
+    await this.#close();
+    return this.#digest;
+  }
+
+  read(): Promise<Buffer> {
+    return readFile(this.#isKept && this.#digest ? this.#target(this.#digest) : this.#file);
+  }
+
   async commit(): Promise<void> {
-    const got = `sha256:${this.#hash.copy().digest('hex')}`;
-    if (got !== this.#digest)
+    const digest = await this.seal();
+    if (this.#expected !== undefined && digest !== this.#expected)
       throw new HyperError(
         'corrupt',
-        `verify blob: expected ${this.#digest}, got ${got} of ${this.#size} bytes`,
+        `verify blob: expected ${this.#expected}, got ${digest} of ${this.#size} bytes`,
       );
-    await this.#handle.sync();
-    await this.#close();
-    await rename(this.#file, this.#target);
-    await using directory = await open(this.#directory, 'r');
-    await directory.sync();
+    await syncPath(this.#file);
+    await rename(this.#file, this.#target(digest));
+    this.#isKept = true;
+    await syncPath(this.#directory);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -151,8 +245,13 @@ class FileDraft implements BlobDraft {
   }
 
   async #close(): Promise<void> {
-    if (!this.#open) return;
-    this.#open = false;
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     await this.#handle.close();
   }
+}
+
+async function syncPath(path: string): Promise<void> {
+  await using file = await open(path, 'r');
+  await file.sync();
 }

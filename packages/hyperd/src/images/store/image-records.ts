@@ -5,9 +5,11 @@ export interface ImageRecord {
   /** Digest of the configuration. */
   readonly id: Digest;
   readonly manifestDigest: Digest;
+  /** Of its layers, uncompressed. */
   readonly sizeBytes: number;
   /** ms since the epoch, as the image says. */
   readonly createdAt: number;
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 /** Rows of images and their names (canonical). A row is written when all files of the image are there. */
@@ -20,14 +22,17 @@ export interface ImageRecords {
   byIdPrefix(hex: string): ImageRecord[];
   byName(name: string): ImageRecord | undefined;
   namesOf(id: Digest): string[];
-  removeName(name: string): void;
+  /** Gives an image a name, which another may lose. */
+  addName(name: string, id: Digest): void;
+  removeNames(names: readonly string[]): void;
   remove(id: Digest): void;
 }
 
 export function createImageRecords(state: State): ImageRecords {
   const { db } = state;
   const insert = db.prepare(
-    'INSERT INTO images (id, manifest_digest, size_bytes, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
+    `INSERT INTO images (id, manifest_digest, size_bytes, created_at, labels) VALUES (?, ?, ?, ?, ?)
+     ON CONFLICT (id) DO UPDATE SET size_bytes = excluded.size_bytes, labels = excluded.labels`,
   );
   const name = db.prepare(
     'INSERT INTO image_names (name, image_id) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image_id = excluded.image_id',
@@ -45,8 +50,9 @@ export function createImageRecords(state: State): ImageRecords {
   return {
     save(image, imageNames) {
       state.transact(() => {
-        insert.run(image.id, image.manifestDigest, image.sizeBytes, image.createdAt);
-        for (const text of imageNames) name.run(text, image.id);
+        const { id, manifestDigest, sizeBytes, createdAt, labels } = image;
+        insert.run(id, manifestDigest, sizeBytes, createdAt, JSON.stringify(labels));
+        for (const text of imageNames) name.run(text, id);
       });
     },
     all: () => all.all().map(recordOf),
@@ -54,8 +60,13 @@ export function createImageRecords(state: State): ImageRecords {
     byIdPrefix: (hex) => byPrefix.all(`sha256:${hex}`, `sha256:${hex}`).map(recordOf),
     byName: (text) => one(byName.get(text)),
     namesOf: (id) => names.all(id).map((row) => row.name as string),
-    removeName(text) {
-      removeName.run(text);
+    addName(text, id) {
+      name.run(text, id);
+    },
+    removeNames(texts) {
+      state.transact(() => {
+        for (const text of texts) removeName.run(text);
+      });
     },
     remove(id) {
       remove.run(id);
@@ -69,5 +80,6 @@ function recordOf(row: Record<string, unknown>): ImageRecord {
     manifestDigest: row.manifest_digest as Digest,
     sizeBytes: row.size_bytes as number,
     createdAt: row.created_at as number,
+    labels: JSON.parse(row.labels as string) as Record<string, string>,
   };
 }

@@ -47,7 +47,7 @@ export class QemuVm implements Vm {
   async plugDisk(target: number, disk: DiskImage): Promise<void> {
     const node = `disk${target}`;
     await this.qmp.execute('blockdev-add', {
-      ...{ 'node-name': node, driver: 'raw', 'read-only': disk.readOnly, discard: 'unmap' },
+      ...{ 'node-name': node, driver: disk.format, 'read-only': disk.readOnly, discard: 'unmap' },
       file: { driver: 'file', filename: disk.path, 'read-only': disk.readOnly, discard: 'unmap' },
     });
     try {

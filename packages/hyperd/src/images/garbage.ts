@@ -1,0 +1,60 @@
+import type { Digest } from '../ids.ts';
+import type { Logger } from '../logger.ts';
+import { readStoredImage } from './image-files.ts';
+import type { LayerStore } from './layers/layer-store.ts';
+import type { RootfsImages } from './rootfs-images.ts';
+import type { BlobSources } from './store/blob-sources.ts';
+import type { ContentStore } from './store/content-store.ts';
+import type { Holds } from './store/holds.ts';
+import type { ImageRecords } from './store/image-records.ts';
+
+export interface Collected {
+  readonly records: ImageRecords;
+  readonly store: ContentStore;
+  readonly layers: LayerStore;
+  readonly rootfs: RootfsImages;
+  readonly sources: BlobSources;
+  readonly holds: Holds;
+  readonly logger: Logger;
+}
+
+/** Removes blobs, layers and rootfs images that no image needs and nobody holds. */
+export async function collectGarbage(parts: Collected): Promise<void> {
+  await parts.holds.collect(async () => {
+    const needed = await neededBy(parts);
+    if (!needed) return;
+    const { store, layers, rootfs, holds } = parts;
+    for (const chainId of rootfs.list())
+      if (!needed.chains.has(chainId)) await holds.remove(chainId, () => rootfs.remove(chainId));
+    for (const { diffId } of layers.list())
+      if (!needed.layers.has(diffId)) await holds.remove(diffId, () => layers.remove(diffId));
+    for (const digest of await store.list())
+      if (!needed.blobs.has(digest)) await holds.remove(digest, () => store.remove(digest));
+    parts.sources.keepOnly(needed.blobs);
+  });
+}
+
+interface Needed {
+  readonly blobs: ReadonlySet<Digest>;
+  readonly layers: ReadonlySet<Digest>;
+  readonly chains: ReadonlySet<Digest>;
+}
+
+/** undefined where it cannot be known. */
+async function neededBy({ records, store, logger }: Collected): Promise<Needed | undefined> {
+  const needed = { blobs: new Set<Digest>(), layers: new Set<Digest>(), chains: new Set<Digest>() };
+  for (const { id, manifestDigest } of records.all()) {
+    needed.blobs.add(id).add(manifestDigest);
+    try {
+      const { manifest, config, chainId } = await readStoredImage(store, manifestDigest);
+      for (const { digest } of manifest.layers) needed.blobs.add(digest);
+      for (const diffId of config.rootfs.diff_ids) needed.layers.add(diffId);
+      needed.chains.add(chainId);
+    } catch (error) {
+      // What a damaged image needs cannot be known: nothing is removed before it is pulled again or removed.
+      logger.error({ image: id, err: error }, 'read image; garbage is kept');
+      return undefined;
+    }
+  }
+  return needed;
+}

@@ -1,0 +1,101 @@
+import type { Readable } from 'node:stream';
+import { HyperError } from '../errors.ts';
+import { MAX_CONFIG_BYTES, MEDIA, parseConfig } from '../oci/documents.ts';
+import { applyChanges } from './changes.ts';
+import { chainIdOf, digestOf } from './digest.ts';
+import { HOST_PLATFORM, type StoredImage } from './image-files.ts';
+import type { ImportOptions, ProgressListener } from './image-service.ts';
+import { compressionOf, uncompressed } from './layers/decompress.ts';
+import { LayerFeed } from './layers/layer-feed.ts';
+import type { LayerInfo, LayerStore } from './layers/layer-store.ts';
+import { UnpackBudget } from './layers/layer-writer.ts';
+import type { ContentStore } from './store/content-store.ts';
+import type { HoldSet } from './store/holds.ts';
+
+export interface ImportContext {
+  readonly store: ContentStore;
+  readonly layers: LayerStore;
+  readonly held: HoldSet;
+  readonly maxBytes: number;
+  readonly progress: ProgressListener;
+  readonly signal: AbortSignal | undefined;
+  /** What the image's history says the layer came from. */
+  readonly from: string;
+}
+
+/**
+ * Makes an image out of one layer: a tar, plain or compressed. gzip and zstd are kept as they come; what no media type exists for is kept uncompressed.
+ * Throws `corrupt`, `limit`, `canceled`, `invalid-argument` for changes that are none.
+ */
+export async function importImage(
+  source: Readable,
+  options: Pick<ImportOptions, 'message' | 'changes'>,
+  context: ImportContext,
+): Promise<StoredImage> {
+  const config = applyChanges({}, options.changes ?? []);
+  const { layer, descriptor } = await takeLayer(source, context);
+  const created = new Date().toISOString();
+  const comment = options.message || `Imported from ${context.from}`;
+  const { os, architecture } = HOST_PLATFORM;
+  const configBytes = Buffer.from(
+    JSON.stringify({
+      ...{ created, architecture, os, comment, config },
+      rootfs: { type: 'layers', diff_ids: [layer.diffId] },
+      history: [{ created, comment }],
+    }),
+  );
+  if (configBytes.length > MAX_CONFIG_BYTES)
+    throw new HyperError(
+      'invalid-argument',
+      'import image: its changes make a configuration that is too large',
+    );
+  const id = digestOf(configBytes);
+  const manifest = {
+    ...{ schemaVersion: 2, mediaType: MEDIA.ociManifest },
+    config: { mediaType: MEDIA.ociConfig, digest: id, size: configBytes.length },
+    layers: [descriptor],
+  };
+  const bytes = Buffer.from(JSON.stringify(manifest));
+  const manifestDigest = digestOf(bytes);
+  for (const [digest, content] of [[id, configBytes] as const, [manifestDigest, bytes] as const]) {
+    await context.held.hold(digest);
+    await context.store.write(digest, content);
+  }
+  const parsed = parseConfig(configBytes, 'configuration');
+  return { id, manifestDigest, manifest, config: parsed, chainId: chainIdOf([layer.diffId]) };
+}
+
+async function takeLayer(source: Readable, context: ImportContext) {
+  const { store, layers, held, maxBytes, progress, signal } = context;
+  const { start, compression, bytes } = await compressionOf(source as AsyncIterable<Uint8Array>);
+  const isKept = compression === 'gzip' || compression === 'zstd' || compression === undefined;
+  const content = isKept ? bytes : uncompressed(bytes, 'archive');
+  if (start.length === 0) throw new HyperError('invalid-argument', 'import image: the archive is empty');
+  let layer: LayerInfo | undefined;
+  await using draft = await store.draft();
+  await using feed = new LayerFeed(async (unread, stopped) => {
+    await using writer = await layers.draft(new UnpackBudget(maxBytes), 'archive');
+    for await (const chunk of uncompressed(unread, 'archive')) {
+      stopped.throwIfAborted();
+      await writer.write(chunk);
+    }
+    stopped.throwIfAborted();
+    layer = await writer.commit();
+  });
+  for await (const chunk of content) {
+    if (signal?.aborted) throw new HyperError('canceled', 'import image: canceled');
+    await draft.append(chunk);
+    await feed.write(chunk);
+    if (draft.sizeBytes > maxBytes)
+      throw new HyperError('limit', `import image: more than ${maxBytes} bytes`);
+    progress({ status: 'Importing', progressDetail: { current: draft.sizeBytes } });
+  }
+  await feed.finish();
+  if (!layer) throw new HyperError('internal', 'import image: no layer was made');
+  await held.hold(layer.diffId);
+  const digest = await draft.seal();
+  await held.hold(digest);
+  if (!(await store.has(digest, draft.sizeBytes))) await draft.commit();
+  const suffix = compression === 'gzip' || compression === 'zstd' ? `+${compression}` : '';
+  return { layer, descriptor: { mediaType: `${MEDIA.ociLayer}${suffix}`, digest, size: draft.sizeBytes } };
+}
