@@ -181,7 +181,8 @@ export class RootfsImages {
     }
     return [
       ...['# Disk DescriptorFile', 'version=1', 'CID=fffffffe', 'parentCID=ffffffff'],
-      ...['createType="twoGbMaxExtentFlat"', '', ...extents, ''],
+      // No empty line before an extent: QEMU would read that extent twice.
+      ...['createType="twoGbMaxExtentFlat"', ...extents, ''],
     ].join('\n');
   }
 
