@@ -1,155 +1,67 @@
-// How long until a container says something: hyperctl run and docker run, side by side in one run, on the same image. Interleaved, medians, ratios.
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+// `npm run bench [-- CASE...]`: hyperd and dockerd side by side in one run, interleaved; medians and their ratio.
+import { cpus } from 'node:os';
 import { ensurePackages } from '../scripts/packages.mjs';
 import { setUp } from '../scripts/setup.mjs';
-import { REPOSITORY } from '../scripts/steps.mjs';
+import * as images from './images.mjs';
+import { median } from './processes.mjs';
+import * as start from './start.mjs';
+import { withSurroundings } from './surroundings.mjs';
 
-const PEER_PACKAGES = ['docker.io', 'iptables', 'mmdebstrap', 'skopeo'];
-const ROUNDS = Number(process.env.ROUNDS ?? 10);
-const IMAGE = 'bench/debian:12';
-const START_TIMEOUT_MS = 60_000;
+const PEER_PACKAGES = ['docker.io', 'iptables', 'mmdebstrap', 'skopeo', 'docker-registry'];
+const ROUNDS = Number(process.env.ROUNDS ?? 7);
+const GROUPS = [start, images];
 
-/** One run of a whole command: ms to its first byte, and to its end. */
-async function timed(command, args, env) {
-  const startedAt = performance.now();
-  const child = spawn(command, args, {
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let firstByte;
-  child.stdout.once('data', () => {
-    firstByte = performance.now() - startedAt;
-  });
-  const [code] = await once(child, 'close');
-  if (code !== 0 || firstByte === undefined)
-    throw new Error(`${command} ${args.join(' ')} ended with ${code}`);
-  return { firstByte, whole: performance.now() - startedAt };
+function wanted(names) {
+  const unknown = names.find((name) => !GROUPS.some((group) => group.name === name));
+  if (unknown)
+    throw new Error(`no benchmark "${unknown}"; there are ${GROUPS.map(({ name }) => name).join(', ')}`);
+  return names.length === 0 ? GROUPS : GROUPS.filter(({ name }) => names.includes(name));
 }
 
-function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
-}
-
-function daemon(command, args, log) {
-  const out = openSync(log, 'a');
-  return spawn(command, args, { stdio: ['ignore', out, out] });
-}
-
-async function answering(what, check, child, log) {
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  for (;;) {
-    try {
-      return check();
-    } catch (error) {
-      if (child.exitCode !== null || Date.now() > deadline)
-        throw new Error(
-          `${what} does not answer: ${error.message}\n${readFileSync(log, 'utf8').slice(-2000)}`,
-        );
-      await sleep(200);
+/** One warm-up of each, then rounds of one after the other. */
+async function measure({ ours, peer, before = {}, figure }) {
+  const figures = { ours: [], peer: [] };
+  for (let round = -1; round < ROUNDS; round++) {
+    for (const [who, run] of [
+      ['peer', peer],
+      ['ours', ours],
+    ]) {
+      await before[who]?.();
+      const value = figure(await run());
+      if (round >= 0) figures[who].push(value);
     }
   }
-}
-
-async function stop(child) {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.kill('SIGTERM');
-  await once(child, 'exit');
+  return { ours: median(figures.ours), peer: median(figures.peer) };
 }
 
 async function main() {
+  const groups = wanted(process.argv.slice(2));
   if (process.getuid() !== 0) throw new Error('the peer, dockerd, needs root; run the benchmark as root');
   await setUp();
   ensurePackages(PEER_PACKAGES);
-  const work = mkdtempSync(join(tmpdir(), 'hybench-'));
-  const docker = { DOCKER_HOST: `unix://${work}/docker.sock` };
-  const hyper = { HYPER_HOST: `unix://${work}/hyper.sock` };
-  const hyperctl = join(REPOSITORY, 'bin/hyperctl');
-  const quiet = { stdio: ['ignore', 'ignore', 'inherit'] };
-  const children = [];
-  try {
-    console.log('make a Debian image');
-    execFileSync('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', join(work, 'debian.tar')], quiet);
-    const peerLog = join(work, 'dockerd.log');
-    const peer = daemon(
-      'dockerd',
-      [
-        '--data-root',
-        join(work, 'd'),
-        '--exec-root',
-        join(work, 'x'),
-        '-H',
-        docker.DOCKER_HOST,
-        '--pidfile',
-        join(work, 'p'),
-      ],
-      peerLog,
-    );
-    const log = join(work, 'hyperd.log');
-    const ours = daemon(
-      join(REPOSITORY, 'bin/hyperd'),
-      ['--root', join(work, 'h'), '--host', hyper.HYPER_HOST],
-      log,
-    );
-    children.push(peer, ours);
-    const withDocker = { env: { ...process.env, ...docker }, encoding: 'utf8' };
-    const version = await answering(
-      'dockerd',
-      () =>
-        execFileSync('docker', ['version', '-f', '{{.Server.Version}}'], { ...withDocker, stdio: 'pipe' }),
-      peer,
-      peerLog,
-    );
-    execFileSync('docker', ['import', '-c', 'CMD ["bash"]', join(work, 'debian.tar'), IMAGE], {
-      ...withDocker,
-      ...quiet,
-    });
-    execFileSync('docker', ['save', '-o', join(work, 'image.tar'), IMAGE], withDocker);
-    const withHyper = { env: { ...process.env, ...hyper } };
-    await answering(
-      'hyperd',
-      () => execFileSync(hyperctl, ['info'], { ...withHyper, stdio: 'pipe' }),
-      ours,
-      log,
-    );
-    execFileSync(hyperctl, ['load', '-i', join(work, 'image.tar')], { ...withHyper, ...quiet });
-    await report(version.trim(), [
-      ['docker run', 'docker', docker],
-      ['hyperctl run', hyperctl, hyper],
-    ]);
-  } finally {
-    for (const child of children) await stop(child);
-    rmSync(work, { recursive: true, force: true });
-  }
-}
-
-async function report(dockerVersion, contenders) {
-  const results = contenders.map(([name]) => ({ name, firstByte: [], whole: [] }));
-  for (let round = -1; round < ROUNDS; round++) {
-    for (const [index, [, command, env]] of contenders.entries()) {
-      const { firstByte, whole } = await timed(command, ['run', '--rm', IMAGE, 'echo', 'hello'], env);
-      if (round < 0) continue; // warm-up
-      results[index].firstByte.push(firstByte);
-      results[index].whole.push(whole);
+  await withSurroundings(async (surroundings) => {
+    const rows = [];
+    for (const group of groups) {
+      for await (const benchmark of group.cases(surroundings)) {
+        const result = await measure(benchmark);
+        rows.push({ title: benchmark.title, ...result });
+        console.log(`${benchmark.title}: ${result.ours.toFixed(0)} ms, docker ${result.peer.toFixed(0)} ms`);
+      }
     }
-  }
-  console.log(
-    `\n${cpus().length} × ${cpus()[0]?.model}; dockerd ${dockerVersion}; ${ROUNDS} rounds, interleaved; medians in ms\n`,
-  );
-  const [peer] = results;
-  console.log('                  first byte    ratio     whole command    ratio');
-  for (const { name, firstByte, whole } of results) {
-    const cells = [firstByte, whole].map((values, i) => {
-      const value = median(values);
-      return `${value.toFixed(0).padStart(10)} ${(value / median([peer.firstByte, peer.whole][i])).toFixed(2).padStart(8)}`;
-    });
-    console.log(`${name.padEnd(14)} ${cells[0]}        ${cells[1]}`);
-  }
+    const { model } = cpus()[0] ?? {};
+    console.log(
+      `\n${cpus().length} × ${model}; dockerd ${surroundings.dockerVersion}; ${ROUNDS} rounds, medians in ms\n`,
+    );
+    console.log(
+      `${'case'.padEnd(30)}${'hyperd'.padStart(10)}${'docker'.padStart(10)}${'ratio'.padStart(10)}`,
+    );
+    for (const { title, ours, peer } of rows) {
+      const cells = [ours.toFixed(0), peer.toFixed(0), (ours / peer).toFixed(2)].map((cell) =>
+        cell.padStart(10),
+      );
+      console.log(`${title.padEnd(30)}${cells.join('')}`);
+    }
+  });
 }
 
 await main();

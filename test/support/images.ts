@@ -57,55 +57,71 @@ export function layerTar(entries: readonly LayerEntry[]): Buffer {
   return Buffer.concat([...parts, TAR_END]);
 }
 
-/** Writes an OCI image layout to `directory`, its one image named `latest`. */
-export function makeImage(
-  directory: string,
-  {
-    layers,
-    config = {},
-    compression = 'gzip',
-  }: {
-    readonly layers: readonly (readonly LayerEntry[])[];
-    readonly config?: Record<string, unknown>;
-    readonly compression?: 'gzip' | 'zstd' | 'none';
-  },
-): void {
-  const blobs = join(directory, 'blobs/sha256');
-  mkdirSync(blobs, { recursive: true });
-  const add = (mediaType: string, bytes: Buffer) => {
-    const hex = createHash('sha256').update(bytes).digest('hex');
-    writeFileSync(join(blobs, hex), bytes);
-    return { mediaType, digest: `sha256:${hex}`, size: bytes.length };
+export interface SampleImage {
+  readonly layers: readonly (readonly LayerEntry[])[];
+  readonly config?: Record<string, unknown>;
+  readonly compression?: 'gzip' | 'zstd' | 'none';
+  /** What the layout calls it (default: latest). */
+  readonly ref?: string;
+  /** Media types that it claims. */
+  readonly layerType?: string;
+  readonly configType?: string;
+  /** What is wrong with it: a diff id of zeros, a layer blob changed behind its digest's back, or a layer that is cut and has the digest of that. */
+  readonly damage?: 'diffId' | 'blob' | 'truncated';
+}
+
+const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json';
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+
+/** The files of an OCI image layout of one image. */
+function layoutFiles(image: SampleImage): Map<string, Buffer> {
+  const { layers, config = {}, compression = 'gzip', ref = 'latest', damage } = image;
+  const files = new Map<string, Buffer>();
+  const add = (mediaType: string, bytes: Buffer, stored = bytes) => {
+    files.set(`blobs/sha256/${sha256(bytes)}`, stored);
+    return { mediaType, digest: `sha256:${sha256(bytes)}`, size: bytes.length };
   };
-  const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
   const tars = layers.map(layerTar);
   const [compress, suffix] = {
     gzip: [gzipSync, '+gzip'] as const,
     zstd: [zstdCompressSync, '+zstd'] as const,
     none: [(bytes: Buffer): Buffer => bytes, ''] as const,
   }[compression];
-  const diffIds = tars.map((bytes) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`);
-  const manifestType = 'application/vnd.oci.image.manifest.v1+json';
+  const diffIds = tars.map((bytes) => `sha256:${damage === 'diffId' ? '0'.repeat(64) : sha256(bytes)}`);
+  const blobOf = (tar: Buffer) => {
+    const whole = compress(tar);
+    const bytes = damage === 'truncated' ? whole.subarray(0, Math.floor(whole.length / 2)) : whole;
+    const stored = damage === 'blob' ? Buffer.alloc(bytes.length, 1) : bytes;
+    return add(image.layerType ?? `application/vnd.oci.image.layer.v1.tar${suffix}`, bytes, stored);
+  };
+  const configBytes = json({
+    ...{ architecture: 'amd64', os: 'linux', created: '2020-01-01T00:00:00Z' },
+    config: { Env: ['PATH=/bin'], Cmd: ['sh'], ...config },
+    rootfs: { type: 'layers', diff_ids: diffIds },
+  });
   const manifest = add(
-    manifestType,
+    MANIFEST_TYPE,
     json({
-      schemaVersion: 2,
-      mediaType: manifestType,
-      config: add(
-        'application/vnd.oci.image.config.v1+json',
-        json({
-          ...{ architecture: 'amd64', os: 'linux', created: '2020-01-01T00:00:00Z' },
-          config: { Env: ['PATH=/bin'], Cmd: ['sh'], ...config },
-          rootfs: { type: 'layers', diff_ids: diffIds },
-        }),
-      ),
-      layers: tars.map((bytes) => add(`application/vnd.oci.image.layer.v1.tar${suffix}`, compress(bytes))),
+      ...{ schemaVersion: 2, mediaType: MANIFEST_TYPE },
+      config: add(image.configType ?? 'application/vnd.oci.image.config.v1+json', configBytes),
+      layers: tars.map(blobOf),
     }),
   );
-  writeFileSync(join(directory, 'oci-layout'), json({ imageLayoutVersion: '1.0.0' }));
-  const annotations = { 'org.opencontainers.image.ref.name': 'latest' };
-  writeFileSync(
-    join(directory, 'index.json'),
-    json({ schemaVersion: 2, manifests: [{ ...manifest, annotations }] }),
-  );
+  const annotations = { 'org.opencontainers.image.ref.name': ref };
+  files.set('oci-layout', json({ imageLayoutVersion: '1.0.0' }));
+  files.set('index.json', json({ schemaVersion: 2, manifests: [{ ...manifest, annotations }] }));
+  return files;
+}
+
+/** Writes an OCI image layout to `directory`. */
+export function makeImage(directory: string, image: SampleImage): void {
+  mkdirSync(join(directory, 'blobs/sha256'), { recursive: true });
+  for (const [name, bytes] of layoutFiles(image)) writeFileSync(join(directory, name), bytes);
+}
+
+/** An OCI image layout as a tar. */
+export function layoutArchive(image: SampleImage): Buffer {
+  const files = [...layoutFiles(image)];
+  return layerTar(files.map(([name, bytes]) => ({ name, type: 'file', data: bytes.toString('latin1') })));
 }

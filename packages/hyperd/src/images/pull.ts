@@ -91,7 +91,7 @@ async function fetchConfig({ config }: Manifest, name: string, context: PullCont
     );
   await held.hold(digest);
   await downloads.run(digest, signal, async (shared) => {
-    if (await store.has(digest, size)) return;
+    if (await store.verify(digest)) return;
     await using draft = await store.draft(digest);
     await repository(shared).blob(digest, size, {
       get sizeBytes() {

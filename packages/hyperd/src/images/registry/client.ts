@@ -6,6 +6,7 @@ import { MAX_MANIFEST_BYTES, MEDIA } from '../../oci/documents.ts';
 import type { RegistryAuth } from '../image-service.ts';
 import type { Reference } from '../reference.ts';
 import { basicHeader, parseChallenge } from './auth.ts';
+import type { BlobSink, RegistryClient, RegistryOptions } from './registry.ts';
 
 const MAX_ATTEMPTS = 5;
 const FIRST_BACKOFF_MS = 250;
@@ -14,26 +15,13 @@ const MAX_REDIRECTS = 5;
 const MAX_TOKEN_BYTES = 1024 * 1024;
 const ACCEPT = [MEDIA.ociIndex, MEDIA.dockerList, MEDIA.ociManifest, MEDIA.dockerManifest].join(', ');
 
-export interface RegistryOptions {
-  /** Hosts, with port, that may be spoken to over plain HTTP; loopback always may. */
-  readonly insecureRegistries: readonly string[];
-}
-
-/** Where the body of a blob goes. */
-export interface BlobSink {
-  /** Bytes that are there already: the transfer goes on behind them. */
-  readonly sizeBytes: number;
-  append(chunk: Uint8Array): Promise<void>;
-  reset(): Promise<void>;
-}
-
 /** Connections to registries; disposed by its maker. */
 export class Registries implements AsyncDisposable {
   readonly #insecure: ReadonlySet<string>;
   // The one place that connections come from: proxies of the environment are honoured.
   readonly #dispatcher: Dispatcher;
 
-  constructor({ insecureRegistries }: RegistryOptions) {
+  constructor({ insecureRegistries }: Pick<RegistryOptions, 'insecureRegistries'>) {
     this.#insecure = new Set(insecureRegistries);
     const timeouts = { connect: { timeout: 15_000 }, headersTimeout: 60_000, bodyTimeout: 60_000 };
     const { HTTP_PROXY, HTTPS_PROXY, http_proxy, https_proxy } = process.env;
@@ -264,4 +252,23 @@ async function collect(response: Response, maxBytes: number, what: string): Prom
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+/** Adapts the pull client to the interface; what it cannot do yet says so. */
+export function createRegistryClient(options: RegistryOptions): RegistryClient {
+  const registries = new Registries(options);
+  const missing = (): never => {
+    throw new HyperError('unsupported', 'use registry: only pulling works yet');
+  };
+  return {
+    repository(reference, { auth, signal }) {
+      const repository = registries.repository(reference, auth, signal);
+      return {
+        ...{ manifest: (tag) => repository.manifest(tag), blob: (digest, sizeBytes, sink) => repository.blob(digest, sizeBytes, sink) },
+        ...{ tags: missing, hasBlob: missing, mountBlob: missing, uploadBlob: missing, putManifest: missing },
+      };
+    },
+    checkLogin: missing,
+    [Symbol.asyncDispose]: () => registries[Symbol.asyncDispose](),
+  };
 }

@@ -148,7 +148,7 @@ export async function openContentStore(root: string): Promise<ContentStore> {
       }
     },
     async write(digest, bytes) {
-      if (await store.has(digest)) return;
+      if (await store.verify(digest)) return; // a damaged one is mended
       await using draft = await store.draft(digest);
       await draft.append(bytes);
       await draft.commit();
