@@ -50,6 +50,30 @@ test('flags win over the file, the file over the defaults; keys are read in any 
   assert.deepEqual(config.warnings, []);
 });
 
+test('registries are told by flag or file', () => {
+  const fromFile = load(
+    [],
+    'RegistryMirror=https://m, quay.io=http://n\nInsecureRegistry=a:1\nCertsDir=/c,/d\nMaxImageSize=2G',
+  );
+  assert.deepEqual(fromFile.registries, {
+    ...{
+      mirrors: ['https://m', 'quay.io=http://n'],
+      insecureRegistries: ['a:1'],
+      certsDirectories: ['/c', '/d'],
+    },
+  });
+  assert.equal(fromFile.maxImageBytes, 2 * 1024 ** 3);
+  const fromFlags = load(
+    ['--registry-mirror', 'https://o', '--certs-dir', '/e', '--max-image-size', '500M'],
+    'MaxImageSize=2G',
+  );
+  assert.deepEqual(
+    [fromFlags.registries.mirrors, fromFlags.registries.certsDirectories],
+    [['https://o'], ['/e']],
+  );
+  assert.equal(fromFlags.maxImageBytes, 500 * 1024 ** 2);
+});
+
 test('unknown keys and keys without effect are warnings that name file and line', () => {
   const { warnings } = load([], 'Nonsense=1\nBridge=hyper0\n[Other]\nx=y\n');
   assert.match(warnings[0] ?? '', /config:1: unknown key "Nonsense"/);
@@ -62,6 +86,8 @@ for (const [file, message] of [
   ['Host=nowhere', /config:1: Host is "nowhere"; want unix:\/\/\/PATH or tcp/],
   ['DisableIptables=maybe', /config:1: DisableIptables is "maybe"; want true or false/],
   ['GDBTCPPort=-1', /want a whole number/],
+  ['RegistryMirror=ftp://x', /config:1: RegistryMirror is "ftp:\/\/x"; want URL or HOST=URL/],
+  ['MaxImageSize=0', /config:1: MaxImageSize is "0"; want a size from 1 on/],
   ['Hypervisor=vmware', /config:1: Hypervisor is "vmware"; want qemu/],
   ['Hypervisor=xen', /this version has qemu/],
   ['no equals sign', /config:1: "no equals sign"; want Key=Value/],
@@ -79,6 +105,8 @@ for (const argv of [
   ['--host', 'tcp://0.0.0.0:80'],
   ['--host', 'http://x'],
   ['--log-level', 'loud'],
+  ['--registry-mirror', 'mirror.example'],
+  ['--max-image-size', '12X'],
   ['--hypervisor', 'xen'],
   ['positional'],
 ]) {

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { defaultHost } from '@hyperd/client';
 import { HyperError, messageOf } from '../errors.ts';
 import { type IniEntry, parseIni } from './ini.ts';
-import { OPEN_SECTIONS, SETTINGS } from './settings.ts';
+import { bytesOf, type Kind, listOf, mirrorList, OPEN_SECTIONS, SETTINGS, size } from './settings.ts';
 
 /** What the daemon is told by flags and file, checked, with defaults. */
 export interface Config {
@@ -114,10 +114,16 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
         insecureRegistries: list(
           flags['insecure-registry'] ?? flags.insecure_registry ?? file.insecureregistry,
         ),
-        mirrors: mirrors(flags['registry-mirror'] ?? flags.registry_mirror ?? file.registrymirror),
-        certsDirectories: flags['certs-dir'] ?? (file.certsdir ? list(file.certsdir) : certsDirectories(env)),
+        mirrors: listOf(
+          checked('registry-mirror', flags['registry-mirror'] ?? flags.registry_mirror, mirrorList) ??
+            file.registrymirror,
+        ),
+        certsDirectories:
+          flags['certs-dir'] ?? (file.certsdir ? listOf(file.certsdir) : certsDirectories(env)),
       },
-      maxImageBytes: imageBytes(flags['max-image-size'] ?? file.maximagesize ?? '64G'),
+      maxImageBytes: bytesOf(
+        checked('max-image-size', flags['max-image-size'], size) ?? file.maximagesize ?? '64G',
+      ),
       logDirectory: file.podlogprefix ?? join(root, 'pods'),
       logLevel: logLevel(flags['log-level']),
     },
@@ -206,37 +212,14 @@ function certsDirectories({ HOME }: Surroundings['env']): string[] {
   return [...own, '/etc/hyper/certs.d', '/etc/docker/certs.d', '/etc/containers/certs.d'];
 }
 
-function mirrors(value: string | undefined): string[] {
-  const found = list(value);
-  for (const mirror of found) {
-    const url = URL.parse(mirror.replace(/^[^=/]+=/, ''));
-    if (url?.protocol === 'http:' || url?.protocol === 'https:') continue;
-    throw new HyperError(
-      'invalid-argument',
-      `--registry-mirror "${mirror}"; want URL or HOST=URL, such as https://mirror.example`,
-    );
-  }
-  return found;
-}
-
-function imageBytes(value: string): number {
-  const [, count, unit = ''] = /^(\d{1,9})([KMGT]?)(?:i?B)?$/i.exec(value) ?? [];
-  if (Number(count) > 0) return Number(count) * 1024 ** ' KMGT'.indexOf(unit.toUpperCase() || ' ');
-  throw new HyperError(
-    'invalid-argument',
-    `--max-image-size "${value}"; want a size from 1 on, such as 500M or 8G`,
-  );
+/** A flag's value as it is. Throws where its kind does not accept it. */
+function checked(flag: string, value: string | undefined, kind: Kind): string | undefined {
+  if (value === undefined || kind.accepts(value)) return value;
+  throw new HyperError('invalid-argument', `--${flag} "${value}"; want ${kind.allowed}`);
 }
 
 function logLevel(value: string | undefined): LogLevel {
   const level = LOG_LEVELS.find((known) => known === (value ?? 'info'));
   if (level) return level;
   throw new HyperError('invalid-argument', `--log-level "${value}"; want ${LOG_LEVELS.join(', ')}`);
-}
-
-function list(value: string | undefined): string[] {
-  return (value ?? '')
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
 }

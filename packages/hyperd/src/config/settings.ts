@@ -1,7 +1,7 @@
 import { isAbsolute } from 'node:path';
 
 /** What a setting's value may be; `allowed` is for the error message. */
-interface Kind {
+export interface Kind {
   readonly allowed: string;
   accepts(value: string): boolean;
 }
@@ -22,6 +22,35 @@ const oneOf = (...values: string[]): Kind => ({
   accepts: (value) => values.includes(value.toLowerCase()),
 });
 
+/** Comma-separated. */
+export function listOf(value: string | undefined): string[] {
+  return (value ?? '')
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
+
+export const mirrorList: Kind = {
+  allowed: 'URL or HOST=URL, comma-separated, such as https://mirror.example',
+  accepts: (value) => listOf(value).every((item) => isWebUrl(item.replace(/^[^=/]+=/, ''))),
+};
+
+function isWebUrl(text: string): boolean {
+  const protocol = URL.parse(text)?.protocol;
+  return protocol === 'http:' || protocol === 'https:';
+}
+
+export const size: Kind = {
+  allowed: 'a size from 1 on, such as 500M or 8G',
+  accepts: (value) => bytesOf(value) > 0,
+};
+
+/** Bytes of `500M`; NaN for what is no size. */
+export function bytesOf(value: string): number {
+  const [, count, unit = ''] = /^(\d{1,9})([KMGT]?)(?:i?B)?$/i.exec(value) ?? [];
+  return Number(count) * 1024 ** ' KMGT'.indexOf(unit.toUpperCase() || ' ');
+}
+
 export interface Setting {
   readonly kind: Kind;
   /** False: accepted for old files, without effect in this version. */
@@ -39,10 +68,10 @@ export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Setting>>
     kernel: used(path),
     initrd: used(path),
     hypervisor: used(oneOf('qemu', 'qemu-kvm', 'kvm', 'libvirt', 'xen', 'xenpv', 'kvmtool')),
-    registrymirror: used(text),
+    registrymirror: used(mirrorList),
     insecureregistry: used(text),
     certsdir: used(text),
-    maximagesize: used(text),
+    maximagesize: used(size),
     grpchost: idle(text),
     storagedriver: idle(text),
     storagebasesize: idle(text),
