@@ -111,7 +111,7 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
       kernel: resolve(flags.kernel ?? file.kernel ?? join(guestDirectory, 'vmlinux')),
       initrd: resolve(flags.initrd ?? file.initrd ?? join(guestDirectory, 'initramfs.cpio')),
       registries: {
-        insecureRegistries: list(
+        insecureRegistries: listOf(
           flags['insecure-registry'] ?? flags.insecure_registry ?? file.insecureregistry,
         ),
         mirrors: listOf(
