@@ -6,7 +6,8 @@ import { BLOCK_BYTES, type LayerEntry } from './layer-index.ts';
 import { TarScanner } from './tar-scanner.ts';
 
 const WRITE_BYTES = 1 << 20;
-const ZEROS = Buffer.alloc(BLOCK_BYTES);
+const HOLE_BYTES = 1 << 18;
+const ZEROS = Buffer.alloc(HOLE_BYTES);
 
 /** How many uncompressed bytes an image may still have; shared by its layers. */
 export class UnpackBudget {
@@ -60,6 +61,7 @@ export class LayerWriter {
   #left = 0;
   #parts: Buffer[] = [];
   #waiting = 0;
+  #written = 0;
 
   constructor(file: FileHandle, budget: UnpackBudget, what: string) {
     this.#file = file;
@@ -92,6 +94,7 @@ export class LayerWriter {
   async finish(): Promise<WrittenLayer> {
     this.#inLayer(() => this.#scanner.finish());
     await this.#flush();
+    await this.#file.truncate(this.#written);
     return {
       ...{ entries: this.#entries, tarBytes: this.#tarBytes, dataBytes: this.#blocks * BLOCK_BYTES },
       diffId: `sha256:${this.#tarHash.digest('hex')}` as Digest,
@@ -103,7 +106,7 @@ export class LayerWriter {
     this.#push(chunk);
     this.#left -= chunk.length;
     const last = (this.#entries.at(-1)?.sizeBytes ?? 0) % BLOCK_BYTES;
-    if (this.#left === 0 && last > 0) this.#push(ZEROS.subarray(last));
+    if (this.#left === 0 && last > 0) this.#push(ZEROS.subarray(0, BLOCK_BYTES - last));
   }
 
   #push(bytes: Buffer): void {
@@ -112,11 +115,17 @@ export class LayerWriter {
     this.#waiting += bytes.length;
   }
 
+  /** Zeros are left out: the file has holes there. */
   async #flush(): Promise<void> {
     const bytes = Buffer.concat(this.#parts);
     this.#parts = [];
     this.#waiting = 0;
-    await this.#file.appendFile(bytes);
+    for (let at = 0; at < bytes.length; at += HOLE_BYTES) {
+      const part = bytes.subarray(at, at + HOLE_BYTES);
+      const isHole = part.equals(ZEROS.subarray(0, part.length));
+      if (!isHole) await writeAll(this.#file, part, this.#written + at);
+    }
+    this.#written += bytes.length;
   }
 
   #inLayer(work: () => void): void {
@@ -128,4 +137,9 @@ export class LayerWriter {
       throw error;
     }
   }
+}
+
+async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; )
+    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
 }
