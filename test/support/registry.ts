@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,8 +13,18 @@ export interface TestRegistry extends AsyncDisposable {
   damageLargestBlob(repository: string): string;
 }
 
+export interface TestRegistryOptions {
+  /** Spoken to over TLS; with `clientAuthority` only by those who bear one of its certificates. Paths of PEM files. */
+  readonly tls?: { readonly certificate: string; readonly key: string; readonly clientAuthority?: string };
+  /** Asks for the login that `TEST_LOGIN` is. */
+  readonly login?: boolean;
+}
+
+export const TEST_LOGIN = { username: 'tester', password: 'open sesame' };
+const TEST_LOGIN_BCRYPT = '$2y$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW';
+
 /** A real docker-registry on a free port of loopback, its storage in a temporary folder. */
-export async function startRegistry(): Promise<TestRegistry> {
+export async function startRegistry({ tls, login }: TestRegistryOptions = {}): Promise<TestRegistry> {
   const storage = mkdtempSync(join(tmpdir(), 'hyr-'));
   const port = await freePort();
   const configuration = join(storage, 'registry.yml');
@@ -24,9 +34,19 @@ export async function startRegistry(): Promise<TestRegistry> {
       version: 0.1,
       log: { level: 'error' },
       storage: { filesystem: { rootdirectory: join(storage, 'data') } },
-      http: { addr: `127.0.0.1:${port}` },
+      http: {
+        addr: `127.0.0.1:${port}`,
+        ...(tls && {
+          tls: {
+            ...{ certificate: tls.certificate, key: tls.key },
+            ...(tls.clientAuthority && { clientcas: [tls.clientAuthority] }),
+          },
+        }),
+      },
+      ...(login && { auth: { htpasswd: { realm: 'test "of" logins', path: join(storage, 'htpasswd') } } }),
     }),
   );
+  if (login) writeFileSync(join(storage, 'htpasswd'), `${TEST_LOGIN.username}:${TEST_LOGIN_BCRYPT}\n`);
   const child = spawn('docker-registry', ['serve', configuration], { stdio: 'ignore' });
   const host = `localhost:${port}`;
   const blobs = join(storage, 'data/docker/registry/v2');
@@ -53,18 +73,22 @@ export async function startRegistry(): Promise<TestRegistry> {
   };
   for (let tries = 0; tries < 200; tries++) {
     if (child.exitCode !== null) break;
-    if (await answers(`http://${host}/v2/`)) return registry;
+    if (await listens(port)) return registry;
     await sleep(50);
   }
   await registry[Symbol.asyncDispose]();
   throw new Error('docker-registry does not answer');
 }
 
-async function answers(url: string): Promise<boolean> {
+async function listens(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
   try {
-    return (await fetch(url)).ok;
+    await once(socket, 'connect');
+    return true;
   } catch {
     return false; // not yet
+  } finally {
+    socket.destroy();
   }
 }
 
