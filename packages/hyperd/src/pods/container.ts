@@ -17,12 +17,14 @@ import { Exec } from './exec.ts';
 import type { ContainerState } from './lifecycle.ts';
 import type { ContainerRecord, PodRecords, StreamOffsets } from './pod-records.ts';
 import type { ClientStreams, ContainerView } from './pod-service.ts';
+import { planRestart } from './restart.ts';
 import { endOfOutput, Session } from './session.ts';
 
 /** Finished execs are kept for their exit codes, this many a container. */
 const MAX_EXECS = 1000;
 /** How long SIGKILL may take, in ms, before the container counts as stuck and its machine's end has to do. */
 const KILL_GRACE_MS = 5_000;
+const SIGKILL = 9;
 /** Exit code of a process whose end nobody saw. */
 export const LOST_EXIT_CODE = 255;
 
@@ -54,6 +56,8 @@ export class Container {
   #session: Session;
   #log: ContainerLog | undefined;
   #process: GuestProcess | undefined;
+  /** Somebody asked it to end: its restart policy does not count then. */
+  #isAsked = false;
   #ended = Promise.withResolvers<void>();
 
   constructor(record: ContainerRecord, context: ContainerContext) {
@@ -93,14 +97,18 @@ export class Container {
     const logBase = log.offsets();
     session.keepIn(log, logBase);
     this.#save({ processId: place.processId, logBase });
+    this.#isAsked = false;
+    const wasRestarted = this.#restarts;
     try {
       const process = await place.agent.startContainer(this.#startOf(place), session);
-      this.#save({ state: { phase: 'running', startedAt: Date.now() } });
+      this.#save({ state: { phase: 'running', startedAt: Date.now(), restarts: wasRestarted } });
       session.bind(process);
       this.#watch(process, place.agent, session);
     } catch (error) {
       const exitCode = error instanceof CommandError ? error.exitCode : 125;
       session.abandon(`start container "${this.#record.name}": ${messageOf(error)}`);
+      // What has never run is not tried again: its error goes to whoever asked.
+      if (wasRestarted === 0) this.#isAsked = true;
       this.#finish({ exitCode, signal: 0, startedAt: undefined, message: messageOf(error) });
       throw error;
     }
@@ -128,7 +136,9 @@ export class Container {
   /** Its machine is gone: whatever ran has ended without telling. */
   lose(exitCode: number, message: string): void {
     this.#process = undefined;
+    this.#isAsked = true; // the pod decides what comes after the machine
     this.#session.abandon(message);
+    this.#cancelRestart();
     if (!this.isRunning) return;
     const signal = exitCode > 128 && exitCode < LOST_EXIT_CODE ? exitCode - 128 : 0;
     this.#finish({ exitCode, signal, startedAt: this.#startedAt(), message });
@@ -136,6 +146,8 @@ export class Container {
 
   /** Asks it to stop with its stop signal, kills it after `graceMs`; resolves when it has ended. */
   async stop(graceMs: number): Promise<void> {
+    this.#isAsked = true;
+    this.#cancelRestart();
     const process = this.#process;
     if (!process || !this.isRunning) return;
     await process.signal(this.#record.run.stopSignal);
@@ -154,6 +166,10 @@ export class Container {
   }
 
   async signal(signal: number): Promise<void> {
+    if (signal === SIGKILL || signal === this.#record.run.stopSignal) {
+      this.#isAsked = true;
+      this.#cancelRestart();
+    }
     if (this.isRunning) await this.#process?.signal(signal);
   }
 
@@ -262,8 +278,24 @@ export class Container {
   }): void {
     this.#log?.close();
     this.#log = undefined;
-    this.#save({ processId: undefined, state: { phase: 'exited', finishedAt: Date.now(), ...end } });
+    const { restartPolicy } = this.#record.spec;
+    const run = { ...end, finishedAt: Date.now(), restarts: this.#restarts };
+    const plan = this.#isAsked
+      ? undefined
+      : planRestart(restartPolicy, { ...run, failed: end.exitCode !== 0 });
+    this.#save({ processId: undefined, state: { phase: 'exited', ...run, ...plan } });
     this.#ended.resolve();
+  }
+
+  get #restarts(): number {
+    const { state } = this.#record;
+    return state.phase === 'pending' ? 0 : (state.restarts ?? 0);
+  }
+
+  #cancelRestart(): void {
+    const { state } = this.#record;
+    if (state.phase !== 'exited' || state.restartsAt === undefined) return;
+    this.#save({ state: { ...state, restartsAt: undefined } });
   }
 
   #startedAt(): number | undefined {

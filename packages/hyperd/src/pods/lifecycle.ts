@@ -3,7 +3,7 @@ import { HyperError } from '../errors.ts';
 /** A container's life. Stored as JSON; times are ms since the epoch. */
 export type ContainerState =
   | { readonly phase: 'pending' }
-  | { readonly phase: 'running'; readonly startedAt: number }
+  | { readonly phase: 'running'; readonly startedAt: number; readonly restarts?: number }
   | {
       readonly phase: 'exited';
       /** undefined when it could not be started. */
@@ -13,21 +13,28 @@ export type ContainerState =
       readonly signal: number;
       /** What a user should know beyond the code: a start error, a lost machine. */
       readonly message: string | undefined;
+      /** How often its policy has started it again, without a healthy run in between. */
+      readonly restarts?: number;
+      /** When it is started again, while it is to be. */
+      readonly restartsAt?: number | undefined;
     };
 
 /** A pod's life. `ended` pods can be started again. */
 export type PodState =
   | { readonly phase: 'pending' }
-  | { readonly phase: 'starting' }
-  | { readonly phase: 'running'; readonly startedAt: number }
-  | { readonly phase: 'paused'; readonly startedAt: number }
-  | { readonly phase: 'stopping'; readonly startedAt: number }
+  | { readonly phase: 'starting'; readonly restarts?: number }
+  | { readonly phase: 'running'; readonly startedAt: number; readonly restarts?: number }
+  | { readonly phase: 'paused'; readonly startedAt: number; readonly restarts?: number }
+  | { readonly phase: 'stopping'; readonly startedAt: number; readonly restarts?: number }
   | {
       readonly phase: 'ended';
       readonly outcome: 'succeeded' | 'failed';
       readonly startedAt: number | undefined;
       readonly finishedAt: number;
       readonly message: string | undefined;
+      /** As a container's, after the machine was lost. */
+      readonly restarts?: number;
+      readonly restartsAt?: number | undefined;
     };
 
 export type PodEvent =
@@ -64,20 +71,22 @@ export function podTransition(state: PodState, event: PodEvent, pod: string): Po
       `${event.type} pod "${pod}": it is ${state.phase}, and would have to be ${allowed.join(' or ')}`,
     );
   }
+  const count = 'restarts' in state && state.restarts ? { restarts: state.restarts } : {};
   switch (event.type) {
     case 'start':
-      return { phase: 'starting' };
+      return { phase: 'starting', ...count };
     case 'started':
-      return { phase: 'running', startedAt: event.at };
+      return { phase: 'running', startedAt: event.at, ...count };
     case 'pause':
-      return { phase: 'paused', startedAt: startOf(state) ?? 0 };
+      return { phase: 'paused', startedAt: startOf(state) ?? 0, ...count };
     case 'unpause':
-      return { phase: 'running', startedAt: startOf(state) ?? 0 };
+      return { phase: 'running', startedAt: startOf(state) ?? 0, ...count };
     case 'stop':
-      return { phase: 'stopping', startedAt: startOf(state) ?? 0 };
+      return { phase: 'stopping', startedAt: startOf(state) ?? 0, ...count };
     case 'end':
       return {
         phase: 'ended',
+        ...count,
         outcome: event.outcome,
         startedAt: startOf(state),
         finishedAt: event.at,

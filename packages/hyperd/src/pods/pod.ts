@@ -2,8 +2,8 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, isHyperError, messageOf } from '../errors.ts';
 import type { GuestAgent, GuestProcessState } from '../guest/index.ts';
-import type { ContainerId, Digest, PodId } from '../ids.ts';
-import type { ImageService, RootfsLease } from '../images/image-service.ts';
+import type { ContainerId, PodId } from '../ids.ts';
+import type { ImageService } from '../images/image-service.ts';
 import type { Logger } from '../logger.ts';
 import type { Machine, MachineExit, MachineService } from '../machines/machine.ts';
 import { userModeAddresses } from '../networks/user-mode.ts';
@@ -11,7 +11,9 @@ import { Container, LOST_EXIT_CODE } from './container.ts';
 import type { ContainerLogs } from './container-log.ts';
 import { identityOf, podFiles } from './identity.ts';
 import { isAlive, outcomeOf, type PodEvent, podTransition } from './lifecycle.ts';
+import { PodDisks } from './pod-disks.ts';
 import type { ContainerRecord, PodRecord, PodRecords } from './pod-records.ts';
+import { isWaiting, PodRestarts } from './pod-restarts.ts';
 import type { PodView } from './pod-service.ts';
 import type { ScratchDisks } from './scratch-disk.ts';
 import { Sequence } from './sequence.ts';
@@ -22,7 +24,6 @@ const STOP_GRACE_MS = 5_000;
 /** Time for the guest to sync and power off, in ms. */
 const POWEROFF_GRACE_MS = 5_000;
 const SIGKILL_EXIT_CODE = 137;
-const SCRATCH = 'scratch';
 
 export interface PodContext {
   readonly root: string;
@@ -43,7 +44,8 @@ export class Pod {
   readonly #context: PodContext;
   readonly #sequence = new Sequence();
   readonly #containers = new Map<ContainerId, Container>();
-  readonly #disks = new Map<Digest, { readonly name: string; readonly lease: RootfsLease }>();
+  readonly #disks: PodDisks;
+  readonly #restarts: PodRestarts;
   #record: PodRecord;
   #machine: Machine | undefined;
   #starting: AbortController | undefined;
@@ -52,6 +54,26 @@ export class Pod {
   constructor(record: PodRecord, containers: readonly ContainerRecord[], context: PodContext) {
     this.#record = record;
     this.#context = context;
+    this.#disks = new PodDisks(context.images);
+    this.#restarts = new PodRestarts({
+      ...{
+        id: record.id,
+        logger: context.logger,
+        record: () => this.#record,
+        containers: () => this.containers,
+      },
+      save: (state) => this.#save({ state }),
+      start: () => this.start(),
+      startContainer: (container) =>
+        this.#sequence.run(async () => {
+          try {
+            if (this.#record.state.phase === 'running' && isWaiting(container))
+              await this.#startOne(container);
+          } finally {
+            await this.#endIfDone();
+          }
+        }),
+    });
     for (const container of containers) this.#take(container);
   }
 
@@ -118,6 +140,7 @@ export class Pod {
   stop(): Promise<void> {
     this.#starting?.abort();
     return this.#sequence.run(async () => {
+      this.#restarts.cancelPod();
       if (!this.isAlive) return;
       if (this.#record.state.phase === 'paused') await this.#machine?.resume(); // a frozen guest hears no signal
       this.#apply({ type: 'stop' });
@@ -131,6 +154,7 @@ export class Pod {
     this.#starting?.abort();
     await this.#machine?.stop({ graceMs: 0 });
     await this.#sequence.run(async () => {
+      this.#restarts.cancelPod();
       if (this.isAlive) await this.#end('failed', 'killed', 0);
     });
   }
@@ -148,6 +172,7 @@ export class Pod {
       podTransition(this.#record.state, { type: 'unpause' }, this.id);
       await this.#requireMachine().resume();
       this.#apply({ type: 'unpause' });
+      for (const container of this.containers) this.#restarts.planContainer(container);
     });
   }
 
@@ -165,6 +190,7 @@ export class Pod {
     if (container.isRunning) await this.stopContainer(container);
     await this.#sequence.run(async () => {
       const { id } = container.record;
+      this.#restarts.clear(container);
       container.close('the container is being removed');
       await this.#machine?.agent.removeContainer(id, { deleteUpper: true }).catch((error: unknown) => {
         if (!isHyperError(error, 'not-found')) throw error;
@@ -196,6 +222,7 @@ export class Pod {
       try {
         await this.#adoptProcesses(machine.agent);
         if (phase === 'paused') await machine.pause();
+        else for (const container of this.containers) this.#restarts.planContainer(container);
       } catch (error) {
         await this.#end('failed', `take over running pod: ${messageOf(error)}`, 0);
         return;
@@ -207,13 +234,17 @@ export class Pod {
   /** At daemon start: its machine did not outlive the earlier daemon. */
   declareLost(): Promise<void> {
     return this.#sequence.run(async () => {
-      if (this.isAlive) await this.#end('failed', 'its machine ended while the daemon was not running', 0);
+      if (this.isAlive) {
+        await this.#end('failed', 'its machine ended while the daemon was not running', 0);
+        this.#restarts.planPod();
+      } else this.#restarts.resumePod();
     });
   }
 
   /** Lets go of it without touching its machine; the daemon is ending. */
   async detach(): Promise<void> {
     this.#starting?.abort();
+    this.#restarts.clearAll();
     for (const container of this.containers) container.detach();
   }
 
@@ -224,19 +255,20 @@ export class Pod {
     try {
       await mkdir(this.directory, { recursive: true, mode: 0o700 });
       const { spec } = this.#record;
+      const scratch = join(this.directory, 'scratch.img');
       const machineReady = this.#context.machines.acquire({
         ...{ shape: spec.resource, owner: this.id, identity: identityOf(spec.hostname), signal },
         onId: (machineId) => this.#save({ machineId }),
       });
       const disksReady = Promise.all([
-        this.#context.scratch.ensure(join(this.directory, 'scratch.img')),
-        ...this.containers.map((container) => this.#lease(container.record.imageId, signal)),
+        this.#context.scratch.ensure(scratch),
+        ...this.containers.map((container) => this.#disks.prepare(container.record.imageId, signal)),
       ]);
       const [machine, disks] = await Promise.allSettled([machineReady, disksReady]);
       if (machine.status === 'fulfilled') this.#hold(machine.value);
       else throw machine.reason;
       if (disks.status === 'rejected') throw disks.reason;
-      await this.#plugAll(machine.value);
+      await this.#disks.plugAll(machine.value, scratch);
       signal.throwIfAborted();
       this.#apply({ type: 'started', at: Date.now() });
     } catch (error) {
@@ -246,33 +278,6 @@ export class Pod {
     } finally {
       this.#starting = undefined;
     }
-  }
-
-  async #plugAll(machine: Machine): Promise<void> {
-    const scratch = { path: join(this.directory, 'scratch.img'), format: 'raw', readOnly: false } as const;
-    await Promise.all([
-      machine.attachDisk(scratch, { use: 'scratch', name: SCRATCH }),
-      ...[...this.#disks.values()].map(({ name, lease }) =>
-        machine.attachDisk(
-          { path: lease.path, format: lease.format, readOnly: true },
-          { use: 'rootfs', name },
-        ),
-      ),
-    ]);
-  }
-
-  async #lease(image: Digest, signal?: AbortSignal): Promise<{ name: string; lease: RootfsLease }> {
-    const known = this.#disks.get(image);
-    if (known) return known;
-    const lease = await this.#context.images.rootfs(image, signal);
-    const raced = this.#disks.get(image);
-    if (raced) {
-      lease[Symbol.dispose]();
-      return raced;
-    }
-    const disk = { name: `rootfs-${image.slice('sha256:'.length, 'sha256:'.length + 32)}`, lease };
-    this.#disks.set(image, disk);
-    return disk;
   }
 
   async #startContainers(containers: readonly Container[]): Promise<void> {
@@ -293,17 +298,12 @@ export class Pod {
   async #startOne(container: Container): Promise<void> {
     const machine = this.#requireMachine();
     const { imageId } = container.record;
-    if (!this.#disks.has(imageId)) {
-      const { name, lease } = await this.#lease(imageId);
-      await machine.attachDisk(
-        { path: lease.path, format: lease.format, readOnly: true },
-        { use: 'rootfs', name },
-      );
-    }
+    this.#restarts.clear(container);
+    await this.#disks.plug(machine, imageId);
     await container.start({
       agent: machine.agent,
-      rootfsDisk: this.#disks.get(imageId)?.name ?? '',
-      scratchDisk: SCRATCH,
+      rootfsDisk: this.#disks.nameOf(imageId),
+      scratchDisk: this.#disks.scratchName,
       processId: this.newProcessId(),
       files: podFiles(this.#record.spec),
     });
@@ -314,7 +314,7 @@ export class Pod {
     this.#nextProcessId = Math.max(0, ...states.map((state) => state.id)) + 1;
     for (const container of this.containers) {
       const { id, imageId, processId } = container.record;
-      await this.#lease(imageId); // plugged already; held so that the file stays
+      await this.#disks.prepare(imageId); // plugged already; held so that the file stays
       const state = states.find((s) => s.init && s.containerId === id && s.id === processId);
       if (state) await container.adopt(state, agent);
       else container.lose(LOST_EXIT_CODE, 'its process was not found in the machine');
@@ -337,7 +337,10 @@ export class Pod {
   #take(record: ContainerRecord): Container {
     const container = new Container(record, {
       ...{ records: this.#context.records, logs: this.#context.logs, logger: this.#context.logger },
-      onExit: () => this.#later(() => this.#endIfDone()),
+      onExit: (exited) => {
+        this.#restarts.planContainer(exited);
+        this.#later(() => this.#endIfDone());
+      },
     });
     this.#containers.set(record.id, container);
     return container;
@@ -350,7 +353,9 @@ export class Pod {
       // At once, outside of the sequence: an operation that runs may be waiting for these containers.
       for (const container of this.containers) container.lose(LOST_EXIT_CODE, reasonOf(exit));
       this.#later(async () => {
-        if (this.#machine === machine) await this.#end('failed', reasonOf(exit), 0);
+        if (this.#machine !== machine) return;
+        await this.#end('failed', reasonOf(exit), 0);
+        if (exit.kind !== 'stopped') this.#restarts.planPod();
       });
     });
   }
@@ -365,7 +370,7 @@ export class Pod {
   async #endIfDone(): Promise<void> {
     if (this.#record.state.phase !== 'running' || this.#containers.size === 0) return;
     const states = this.containers.map((container) => container.state);
-    if (!states.every((state) => state.phase === 'exited')) return;
+    if (!states.every((state) => state.phase === 'exited') || this.containers.some(isWaiting)) return;
     await this.#end(outcomeOf(states), undefined, POWEROFF_GRACE_MS);
   }
 
@@ -373,13 +378,13 @@ export class Pod {
   async #end(outcome: 'succeeded' | 'failed', message: string | undefined, graceMs: number): Promise<void> {
     const machine = this.#machine;
     this.#machine = undefined;
+    this.#restarts.clearAll();
     for (const container of this.containers) {
       container.lose(SIGKILL_EXIT_CODE, message ?? 'its pod was stopped');
     }
     this.#apply({ type: 'end', outcome, at: Date.now(), message });
     await machine?.stop({ graceMs });
-    for (const { lease } of this.#disks.values()) lease[Symbol.dispose]();
-    this.#disks.clear();
+    this.#disks.release();
     this.#save({ machineId: undefined });
   }
 

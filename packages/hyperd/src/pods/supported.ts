@@ -14,10 +14,8 @@ export function refuseUnsupported(spec: PodSpec): void {
   if (spec.files.length > 0) refuse('files', 'files');
   if (spec.services.length > 0) refuse('services', 'services');
   if (spec.interfaces.length > 0) refuse('interfaces', 'interfaces');
-  if (spec.restartPolicy !== 'never') refuse('restartPolicy', 'restarts');
   for (const [index, container] of spec.containers.entries()) {
     if (container.volumes.length > 0) refuse(`containers[${index}].volumes`, 'volumes');
-    if (container.restartPolicy !== 'never') refuse(`containers[${index}].restartPolicy`, 'restarts');
     if (container.files.length > 0) refuse(`containers[${index}].files`, 'files');
   }
   if (!['', 'json-file', 'none'].includes(spec.log.type)) {

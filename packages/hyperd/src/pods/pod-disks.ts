@@ -1,0 +1,68 @@
+import type { Digest } from '../ids.ts';
+import type { ImageService, RootfsLease } from '../images/image-service.ts';
+import type { Machine } from '../machines/machine.ts';
+
+const SCRATCH = 'scratch';
+
+/** The disks of one pod's machine: a root file system for every image, held while the machine has it, and the writable disk. */
+export class PodDisks {
+  readonly #images: ImageService;
+  readonly #rootfs = new Map<Digest, { readonly name: string; readonly lease: RootfsLease }>();
+
+  constructor(images: ImageService) {
+    this.#images = images;
+  }
+
+  readonly scratchName = SCRATCH;
+
+  /** The name that the image's disk has in the machine; empty where it has none. */
+  nameOf(image: Digest): string {
+    return this.#rootfs.get(image)?.name ?? '';
+  }
+
+  /** Makes the image's root file system ready, without plugging it. */
+  async prepare(image: Digest, signal?: AbortSignal): Promise<void> {
+    if (this.#rootfs.has(image)) return;
+    const lease = await this.#images.rootfs(image, signal);
+    if (this.#rootfs.has(image)) lease[Symbol.dispose]();
+    else
+      this.#rootfs.set(image, {
+        name: `rootfs-${image.slice('sha256:'.length, 'sha256:'.length + 32)}`,
+        lease,
+      });
+  }
+
+  /** Plugs everything that is prepared into a new machine. `scratch`: path of the writable disk. */
+  async plugAll(machine: Machine, scratch: string): Promise<void> {
+    await Promise.all([
+      machine.attachDisk(
+        { path: scratch, format: 'raw', readOnly: false },
+        { use: 'scratch', name: SCRATCH },
+      ),
+      ...[...this.#rootfs.keys()].map((image) => this.#plug(machine, image)),
+    ]);
+  }
+
+  /** Has a running machine get the image's disk, unless it has it already. */
+  async plug(machine: Machine, image: Digest): Promise<void> {
+    if (this.#rootfs.has(image)) return;
+    await this.prepare(image);
+    await this.#plug(machine, image);
+  }
+
+  /** Lets go of everything; the machine is gone. */
+  release(): void {
+    for (const { lease } of this.#rootfs.values()) lease[Symbol.dispose]();
+    this.#rootfs.clear();
+  }
+
+  async #plug(machine: Machine, image: Digest): Promise<void> {
+    const disk = this.#rootfs.get(image);
+    if (!disk) return;
+    const { name, lease } = disk;
+    await machine.attachDisk(
+      { path: lease.path, format: lease.format, readOnly: true },
+      { use: 'rootfs', name },
+    );
+  }
+}

@@ -1,0 +1,87 @@
+import { messageOf } from '../errors.ts';
+import type { PodId } from '../ids.ts';
+import type { Logger } from '../logger.ts';
+import type { Container } from './container.ts';
+import type { PodState } from './lifecycle.ts';
+import type { PodRecord } from './pod-records.ts';
+import { planRestart, Timers } from './restart.ts';
+
+/** What restarting needs of its pod. */
+export interface RestartedPod {
+  readonly id: PodId;
+  readonly logger: Logger;
+  record(): PodRecord;
+  containers(): readonly Container[];
+  save(state: PodState): void;
+  start(): Promise<void>;
+  /** Starts a container that still waits for it, once it is its turn. */
+  startContainer(container: Container): Promise<void>;
+}
+
+/** Whether a container is to be started again. */
+export function isWaiting({ state }: Container): boolean {
+  return state.phase === 'exited' && state.restartsAt !== undefined;
+}
+
+/** Starts what a restart policy wants started, in time: containers of one pod, or the pod whose machine was lost. */
+export class PodRestarts {
+  readonly #pod: RestartedPod;
+  readonly #timers = new Timers();
+
+  constructor(pod: RestartedPod) {
+    this.#pod = pod;
+  }
+
+  /** For a container that has ended, or that waited when the pod was paused or the daemon ended. */
+  planContainer(container: Container): void {
+    const { state } = container;
+    if (state.phase !== 'exited' || state.restartsAt === undefined) return;
+    const { id } = container.record;
+    this.#timers.set(id, state.restartsAt, () => {
+      this.#pod.startContainer(container).catch((error: unknown) => {
+        this.#pod.logger.info({ container: id, err: messageOf(error) }, 'restart container');
+        this.planContainer(container);
+      });
+    });
+  }
+
+  /** The machine was lost: where a container's policy asks for it, the pod starts again with a new one. */
+  planPod(): void {
+    const { state } = this.#pod.record();
+    if (state.phase !== 'ended') return;
+    const policies = this.#pod.containers().map(({ record }) => record.spec.restartPolicy);
+    const policy = policies.find((wanted) => wanted !== 'never') ?? 'never';
+    const plan = planRestart(policy, { ...state, failed: true, restarts: state.restarts ?? 0 });
+    if (!plan) return;
+    this.#pod.save({ ...state, ...plan });
+    this.resumePod();
+  }
+
+  /** For a pod whose restart was planned before. */
+  resumePod(): void {
+    const { state } = this.#pod.record();
+    if (state.phase !== 'ended' || state.restartsAt === undefined) return;
+    this.#timers.set(this.#pod.id, state.restartsAt, () => {
+      this.#pod.start().catch((error: unknown) => {
+        this.#pod.logger.warn({ pod: this.#pod.id, err: messageOf(error) }, 'restart pod');
+        this.planPod();
+      });
+    });
+  }
+
+  /** Somebody has ended the pod: it stays so. */
+  cancelPod(): void {
+    this.#timers.clear(this.#pod.id);
+    const { state } = this.#pod.record();
+    if (state.phase !== 'ended' || state.restartsAt === undefined) return;
+    this.#pod.save({ ...state, restartsAt: undefined });
+  }
+
+  clear(container: Container): void {
+    this.#timers.clear(container.record.id);
+  }
+
+  clearAll(): void {
+    this.#timers.clearAll();
+  }
+}
