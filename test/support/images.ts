@@ -75,7 +75,7 @@ const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).dig
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
 /** The files of an OCI image layout of one image. */
-function layoutFiles(image: SampleImage): Map<string, Buffer> {
+export function layoutFiles(image: SampleImage): Map<string, Buffer> {
   const { layers, config = {}, compression = 'gzip', ref = 'latest', damage } = image;
   const files = new Map<string, Buffer>();
   const add = (mediaType: string, bytes: Buffer, stored = bytes) => {

@@ -1,20 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { filesOf, inStore, nobody, rootfsOf } from '../../../../test/support/image-store.ts';
 import {
   type LayerEntry,
   layerTar,
@@ -22,93 +14,13 @@ import {
   type SampleImage,
 } from '../../../../test/support/images.ts';
 import { type ErrorCode, isHyperError } from '../errors.ts';
-import type { Digest } from '../ids.ts';
-import { openState, type State } from '../state/database.ts';
 import type { ImageService, ImageUsers } from './image-service.ts';
-import { createImageService } from './service.ts';
-
-const silent = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
-const nobody: ImageUsers = () => [];
-
-interface Store {
-  readonly root: string;
-  readonly images: ImageService;
-  /** As after a crash: nothing is closed in order, and everything opened anew. */
-  reopen(): Promise<ImageService>;
-}
-
-async function inStore(work: (store: Store) => Promise<void>, maxImageBytes = 1 << 28): Promise<void> {
-  const root = mkdtempSync(join(tmpdir(), 'images-'));
-  let state: State | undefined;
-  let images: ImageService | undefined;
-  const open = async (): Promise<ImageService> => {
-    await images?.[Symbol.asyncDispose]();
-    state?.[Symbol.dispose]();
-    state = openState(root);
-    images = await createImageService({
-      ...{ root, state, logger: silent, maxImageBytes },
-      registries: { insecureRegistries: [], mirrors: [], certsDirectories: [], env: {} },
-    });
-    return images;
-  };
-  try {
-    await work({ root, images: await open(), reopen: open });
-  } finally {
-    await images?.[Symbol.asyncDispose]();
-    state?.[Symbol.dispose]();
-    rmSync(root, { recursive: true });
-  }
-}
 
 const file = (name: string, data: string, more: Partial<LayerEntry> = {}): LayerEntry => ({
   ...{ name, type: 'file', data },
   ...more,
 });
 const load = (images: ImageService, image: SampleImage) => images.load(Readable.from([layoutArchive(image)]));
-
-/** All files below the store, by name, but those that only tell what it is. */
-function files(root: string): string[] {
-  return readdirSync(join(root, 'images'), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name !== 'oci-layout')
-    .map(({ parentPath, name }) => join(parentPath, name))
-    .sort();
-}
-
-async function rootfsOf(images: ImageService, id: Digest): Promise<Record<string, string>> {
-  using lease = await images.rootfs(id);
-  return extract(lease.path);
-}
-
-/** The files of a root file system, read with the tools of QEMU and EROFS. */
-function extract(path: string): Record<string, string> {
-  const work = mkdtempSync(join(tmpdir(), 'rootfs-'));
-  try {
-    execFileSync('qemu-img', ['convert', '-f', 'vmdk', '-O', 'raw', path, join(work, 'raw')]);
-    const quiet = { stdio: ['ignore', 'pipe', 'pipe'] } as const;
-    execFileSync(
-      'fsck.erofs',
-      [`--extract=${join(work, 'tree')}`, '--no-preserve', join(work, 'raw')],
-      quiet,
-    );
-    return Object.fromEntries(contentsBelow(join(work, 'tree'), ''));
-  } finally {
-    rmSync(work, { recursive: true });
-  }
-}
-
-/** No link is followed. */
-function contentsBelow(directory: string, prefix: string): [string, string][] {
-  return readdirSync(directory, { withFileTypes: true }).flatMap((entry): [string, string][] => {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) return contentsBelow(path, `${prefix}${entry.name}/`);
-    return entry.isFile() ? [[`${prefix}${entry.name}`, readFileSync(path, 'latin1')]] : [];
-  });
-}
 
 test('layers of every compression become one file system', () =>
   inStore(async ({ images }) => {
@@ -136,7 +48,7 @@ for (const [what, layer, message] of hostile) {
         assert.match(error.message, message);
         return true;
       });
-      assert.deepEqual(files(root), []);
+      assert.deepEqual(filesOf(root), []);
       assert.deepEqual(await images.list(), []);
     }));
 }
@@ -180,7 +92,7 @@ test('more bytes than are allowed are refused, naming the bound, and leave nothi
       load(images, image),
       (error) => isHyperError(error, 'limit') && error.message.includes('1048576'),
     );
-    assert.deepEqual(files(root), []);
+    assert.deepEqual(filesOf(root), []);
   }, 1 << 20));
 
 const damaged: readonly (readonly [string, Partial<SampleImage>, ErrorCode, RegExp])[] = [
@@ -224,7 +136,7 @@ for (const [what, more, code, message] of damaged) {
         assert.match(error.message, message);
         return true;
       });
-      assert.deepEqual(files(root), []);
+      assert.deepEqual(filesOf(root), []);
     }));
 }
 
@@ -244,7 +156,7 @@ for (const format of ['docker', 'oci'] as const) {
       const archive = await save();
       assert.ok(archive.equals(await save()));
       for (const { id } of before) await images.remove(id, { force: true, users: nobody });
-      assert.deepEqual(files(root), []);
+      assert.deepEqual(filesOf(root), []);
       await images.load(Readable.from([archive]));
       assert.deepEqual(await images.list(), before);
       const after = await Promise.all(
@@ -325,7 +237,7 @@ for (const change of [
         images.import(source, { changes: [change] }),
         (error) => isHyperError(error, 'invalid-argument') && error.message.includes(change),
       );
-      assert.deepEqual(files(root), []);
+      assert.deepEqual(filesOf(root), []);
     }));
 }
 
@@ -380,7 +292,7 @@ test('what a crash leaves half-made is gone after the next start, and what was w
   inStore(async ({ root, images, reopen }) => {
     const [image] = await load(images, { layers: [[file('a', '1')]], ref: 'whole:1' });
     assert.ok(image);
-    const before = files(root);
+    const before = filesOf(root);
     const hex = 'ab'.repeat(32);
     writeFileSync(join(root, 'images/tmp/blob-7'), 'half');
     writeFileSync(join(root, `images/layers/${hex}.data`), 'half');
@@ -388,7 +300,7 @@ test('what a crash leaves half-made is gone after the next start, and what was w
     writeFileSync(join(root, `images/blobs/sha256/${hex}`), 'of no image');
     const again = await reopen();
     await again.collectGarbage();
-    assert.deepEqual(files(root), before);
+    assert.deepEqual(filesOf(root), before);
     assert.deepEqual(await rootfsOf(again, image.id), { a: '1' });
   }));
 
@@ -407,7 +319,7 @@ test('layers that images share stay until the last of them goes; sizes tell what
     const result = await images.prune({ all: true, users: nobody });
     assert.deepEqual(result.removals, [{ untagged: 'two:1' }, { deleted: two.id }]);
     assert.ok(result.reclaimedBytes > 150_000);
-    assert.deepEqual(files(root), []);
+    assert.deepEqual(filesOf(root), []);
   }));
 
 test('names are taken away one by one; who uses an image keeps it', () =>
@@ -455,7 +367,7 @@ test('imports, removals and collections side by side lose nothing that is named'
     for (const { id, tags } of left)
       assert.deepEqual(await rootfsOf(images, id), { base: 'shared', own: String(tags[0]?.slice(1, -2)) });
     await images.prune({ all: true, users: nobody });
-    assert.deepEqual(files(root), []);
+    assert.deepEqual(filesOf(root), []);
   }));
 
 test('a canceled load leaves nothing', () =>
@@ -472,7 +384,7 @@ test('a canceled load leaves nothing', () =>
     await assert.rejects(images.load(slow, { signal: abort.signal }), (error) =>
       isHyperError(error, 'canceled'),
     );
-    assert.deepEqual(files(root), []);
+    assert.deepEqual(filesOf(root), []);
   }));
 
 test('an id that is not unique, and a name that is not there, are told', () =>
