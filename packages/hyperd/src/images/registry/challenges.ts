@@ -10,7 +10,7 @@ export interface Challenge {
 
 const MAX_HEADER = 16_384;
 const TOKEN = /[!#$%&'*+\-.^_`|~0-9A-Za-z]+/y;
-const PARAMETER = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))/y;
+const PARAMETER = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"=][^\s,"]*))/y;
 /** Base64 of schemes such as Negotiate, in place of parameters. */
 const TOKEN68 = /[A-Za-z0-9\-._~+/]+=*(?=[ \t]*(?:,|$))/y;
 const GAP = /[\s,]*/y;

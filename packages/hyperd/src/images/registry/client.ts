@@ -64,6 +64,7 @@ class Client implements RegistryClient {
       await retried({ what, timing: connections.timing, signal: ended, onRetry: undefined }, async () => {
         const endpoint = await hosts.registry(domainOfServer(server), ended);
         const answer = await new Session(this.#parts, endpoint, auth, ended).prove();
+        if (answer.status === 404) throw new Failure('unavailable', `${answer.url.host} has no registry API`);
         if (answer.status !== 200) throw await refusal(answer);
         await answer.discard();
       });

@@ -31,7 +31,7 @@ export async function retried<T>(persistence: Persistence, work: () => Promise<T
     } catch (error) {
       if (signal?.aborted) throw new HyperError('canceled', `${what}: canceled`, { cause: error });
       if (error instanceof LocalFailure) throw error.cause;
-      if (!(error instanceof Failure)) throw error;
+      if (!(error instanceof Failure)) throw asHyperError(error, what);
       const now = transferred?.() ?? 0;
       if (now >= reached + MIN_PROGRESS_BYTES) {
         reached = now;

@@ -112,13 +112,11 @@ export class Upload {
   async #resume(session: Session): Promise<boolean> {
     const { digest, sizeBytes } = this.#source;
     if (await hasBlob(session, this.#path, digest)) return true;
-    const answer =
-      this.#location &&
-      sizeBytes > CHUNK_BYTES &&
-      (await this.#send(session, { method: 'GET', url: this.#location }));
+    const location = sizeBytes > CHUNK_BYTES ? this.#location : undefined;
+    const answer = location && (await this.#send(session, { method: 'GET', url: location }));
     await answer?.discard();
-    const offset =
-      answer && [202, 204].includes(answer.status) ? parseUploadRange(header(answer, 'range')) : undefined;
+    const isKnown = answer?.status === 204 || answer?.status === 202;
+    const offset = isKnown ? parseUploadRange(header(answer, 'range')) : undefined;
     if (!answer || offset === undefined || offset > sizeBytes) {
       this.#location = undefined; // begun anew
     } else {
