@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "builtin.h"
 #include "command.h"
 #include "container-root.h"
 #include "privileges.h"
@@ -166,6 +167,11 @@ void child_run(const struct child *child) {
   prctl(PR_SET_DUMPABLE, 0);
   reset_signals();
   if (!prepare(child, &user, &failure)) give_up(&failure);
+  if (process->builtin != Process_Builtin_NONE) {
+    send_report(&(struct report){.kind = REPORT_READY}, -1);
+    close(REPORT_FD);
+    _exit(builtin_run(process));
+  }
   char **environment = make_environment(process, &user);
   char **arguments = calloc((size_t)process->args_count + 1, sizeof *arguments);
   if (!environment || !arguments) {
