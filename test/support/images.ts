@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import type { TarType } from '../../packages/hyperd/src/images/layers/tar-scanner.ts';
-import { TAR_END, tarHeader, tarPadding } from '../../packages/hyperd/src/images/layers/tar-writer.ts';
+import type { TarType } from '../../packages/hyperd/src/tar/tar-scanner.ts';
+import { TAR_END, tarHeader, tarPadding } from '../../packages/hyperd/src/tar/tar-writer.ts';
 
 /** An entry of a layer; names and contents are bytes in latin1. */
 export interface LayerEntry {

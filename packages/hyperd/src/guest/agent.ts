@@ -48,6 +48,8 @@ export interface ProcessSpec {
   readonly columns: number;
   readonly noStdin: boolean;
   readonly rlimits: readonly { readonly name: string; readonly soft: bigint; readonly hard: bigint }[];
+  /** Work on the container's files in place of a program: a tar from stdin is unpacked below `args[0]`, or `args[0]` packed to stdout. */
+  readonly builtin?: 'extract' | 'archive';
 }
 
 export interface InjectedFile {

@@ -1,8 +1,12 @@
 import { HyperError } from '../errors.ts';
 import type { ExitStatus, GuestProcessState, ProcessSpec } from './agent.ts';
 import { CommandError } from './command-error.ts';
-import { Error_Code, type ProcessState } from './gen/agent_pb.js';
+import { Error_Code, Process_Builtin, type ProcessState } from './gen/agent_pb.js';
 import { guestText } from './guest-text.ts';
+
+const BUILTINS = {
+  ...{ none: Process_Builtin.NONE, extract: Process_Builtin.EXTRACT, archive: Process_Builtin.ARCHIVE },
+} as const;
 
 /** The schema's Process. */
 export function processMessage(spec: ProcessSpec) {
@@ -12,6 +16,7 @@ export function processMessage(spec: ProcessSpec) {
     env: [...spec.env],
     additionalGroups: [...spec.additionalGroups],
     rlimits: spec.rlimits.map((limit) => ({ ...limit })),
+    builtin: BUILTINS[spec.builtin ?? 'none'],
   };
 }
 

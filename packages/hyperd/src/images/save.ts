@@ -1,11 +1,11 @@
 import { HyperError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import { MEDIA } from '../oci/documents.ts';
+import { TAR_END, tarHeader, tarPadding } from '../tar/tar-writer.ts';
 import { hexOf } from './digest.ts';
 import type { StoredImage } from './image-files.ts';
 import { manifestType } from './image-files.ts';
 import type { SaveOptions } from './image-service.ts';
-import { TAR_END, tarHeader, tarPadding } from './layers/tar-writer.ts';
 import { canonical, familiar, type Reference } from './reference.ts';
 import type { ContentStore } from './store/content-store.ts';
 

@@ -5,11 +5,11 @@ import type { Digest } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import { MAX_CONFIG_BYTES, parseConfig, runConfigOf } from '../oci/documents.ts';
 import type { ResolvedImage } from '../oci/image-config.ts';
+import { openUrl } from '../open-url.ts';
 import type { State } from '../state/database.ts';
 import { Catalog } from './catalog.ts';
 import { dateOf, detailsOf, historyOf } from './details.ts';
 import { shortId } from './digest.ts';
-import { openUrl } from './fetch-url.ts';
 import { type Collected, collectGarbage } from './garbage.ts';
 import { HOST_PLATFORM, parsePlatform, readStoredImage, type StoredImage } from './image-files.ts';
 import type {

@@ -7,6 +7,7 @@ import {
   type GuestProcess,
   type GuestProcessState,
   type InjectedFile,
+  type OutputSink,
   type ProcessSpec,
 } from '../guest/index.ts';
 import { type ExecId, newExecId } from '../ids.ts';
@@ -14,6 +15,7 @@ import type { Logger } from '../logger.ts';
 import { untilAborted } from './cancel.ts';
 import type { ContainerLog, ContainerLogs } from './container-log.ts';
 import { Exec } from './exec.ts';
+import type { BuiltinRun, StartBuiltin } from './guest-files.ts';
 import type { ContainerState } from './lifecycle.ts';
 import type { ContainerRecord, PodRecords, StreamOffsets } from './pod-records.ts';
 import type { ClientStreams, ContainerView } from './pod-service.ts';
@@ -112,6 +114,42 @@ export class Container {
       this.#finish({ exitCode, signal: 0, startedAt: undefined, message: messageOf(error) });
       throw error;
     }
+  }
+
+  /**
+   * Runs a built-in process on its files: in the running container, or, where it does not run, as what takes the place of its init for that time.
+   * The pod sees to it that nothing else starts it meanwhile.
+   */
+  async startBuiltin(
+    place: StartPlace,
+    builtin: Parameters<StartBuiltin>[0],
+    sink: OutputSink,
+  ): Promise<BuiltinRun> {
+    const process = {
+      ...{
+        ...builtin,
+        id: place.processId,
+        env: [],
+        cwd: '/',
+        user: '0:0',
+        additionalGroups: [],
+        rlimits: [],
+      },
+      ...{ tty: false, rows: 0, columns: 0, noStdin: builtin.builtin === 'archive' },
+    };
+    const { id } = this.#record;
+    if (this.isRunning) {
+      const started = await place.agent.startProcess(id, process, sink);
+      return { process: started, release: () => started.release() };
+    }
+    const start = { ...this.#startOf(place), readOnlyRootfs: false, sysctls: {}, process };
+    const started = await place.agent.startContainer(start, sink);
+    return {
+      process: started,
+      release: async () => {
+        await Promise.all([started.release(), place.agent.removeContainer(id, { deleteUpper: false })]);
+      },
+    };
   }
 
   /** Takes the running (or meanwhile ended) init over from an earlier daemon, where its log ends. */

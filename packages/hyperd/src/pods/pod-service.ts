@@ -112,6 +112,15 @@ export interface PodService extends AsyncDisposable {
     size: { readonly rows: number; readonly columns: number },
   ): Promise<void>;
 
+  /** Unpacks a tar below a directory of a container, which is created where it is missing; the pod has to run, the container need not. */
+  extract(container: string, directory: string, tar: AsyncIterable<Uint8Array>): Promise<void>;
+  /** Packs a file or directory of a container as a tar, named by its last part, which `take` reads. */
+  archive(
+    container: string,
+    path: string,
+    take: (tar: AsyncIterable<Buffer>) => Promise<void>,
+  ): Promise<void>;
+
   /** Containers that were made from an image, for `ImageService.remove`. */
   containersOfImage(image: Digest): readonly ContainerId[];
 }

@@ -7,11 +7,12 @@ import type { ImageService } from '../images/image-service.ts';
 import type { Logger } from '../logger.ts';
 import type { Machine, MachineExit, MachineService } from '../machines/machine.ts';
 import { userModeAddresses } from '../networks/user-mode.ts';
-import { Container, LOST_EXIT_CODE } from './container.ts';
+import { Container, LOST_EXIT_CODE, type StartPlace } from './container.ts';
 import type { ContainerLogs } from './container-log.ts';
 import { identityOf, podFiles } from './identity.ts';
 import { isAlive, outcomeOf, type PodEvent, podTransition } from './lifecycle.ts';
 import { PodDisks } from './pod-disks.ts';
+import { PodFiles } from './pod-files.ts';
 import type { ContainerRecord, PodRecord, PodRecords } from './pod-records.ts';
 import { isWaiting, PodRestarts } from './pod-restarts.ts';
 import type { PodView } from './pod-service.ts';
@@ -44,6 +45,7 @@ export class Pod {
   readonly #context: PodContext;
   readonly #sequence = new Sequence();
   readonly #containers = new Map<ContainerId, Container>();
+  readonly files: PodFiles;
   readonly #disks: PodDisks;
   readonly #restarts: PodRestarts;
   #record: PodRecord;
@@ -55,6 +57,14 @@ export class Pod {
     this.#record = record;
     this.#context = context;
     this.#disks = new PodDisks(context.images);
+    this.files = new PodFiles({
+      directory: this.directory,
+      sequence: this.#sequence,
+      placeFor: async (container) => {
+        await this.#disks.plug(this.#requireMachine(), container.record.imageId);
+        return this.#placeOf(container);
+      },
+    });
     this.#restarts = new PodRestarts({
       ...{
         id: record.id,
@@ -300,13 +310,17 @@ export class Pod {
     const { imageId } = container.record;
     this.#restarts.clear(container);
     await this.#disks.plug(machine, imageId);
-    await container.start({
-      agent: machine.agent,
-      rootfsDisk: this.#disks.nameOf(imageId),
+    await this.files.put(container);
+    await container.start(this.#placeOf(container));
+  }
+
+  #placeOf(container: Container): StartPlace {
+    return {
+      ...{ agent: this.#requireMachine().agent, processId: this.newProcessId() },
+      rootfsDisk: this.#disks.nameOf(container.record.imageId),
       scratchDisk: this.#disks.scratchName,
-      processId: this.newProcessId(),
       files: podFiles(this.#record.spec),
-    });
+    };
   }
 
   async #adoptProcesses(agent: GuestAgent): Promise<void> {

@@ -10,6 +10,7 @@ import type { ContainerRecord, PodRecord } from './pod-records.ts';
 import type { ClientStreams, PodService } from './pod-service.ts';
 import { runSpecOf } from './run-spec.ts';
 import type { ContainerSpec, PodSpec } from './spec/pod-spec.ts';
+import { filesTar } from './spec-files.ts';
 import { refuseUnsupported } from './supported.ts';
 
 /** The original's bound. */
@@ -58,13 +59,22 @@ export class Pods implements PodService {
       const name = container.name || `${id}-${lastPart(container.image)}-${index}`;
       containers.push(await this.#containerRecord({ ...container, name }, spec, index));
     }
-    this.#requireFreeNames(containers.map((container) => container.name));
-    if (this.#pods.has(id)) throw new HyperError('conflict', `pod name ${id} has already in use`);
     const record: PodRecord = {
       ...{ id, spec, state: { phase: 'pending' }, machineId: undefined, createdAt: Date.now() },
     };
-    this.#context.records.insert(record, containers);
-    this.#pods.set(id, new Pod(record, containers, this.#context));
+    const tars = await this.#fileTars(spec, containers);
+    this.#requireFreeNames(containers.map((container) => container.name));
+    if (this.#pods.has(id)) throw new HyperError('conflict', `pod name ${id} has already in use`);
+    const pod = new Pod(record, containers, this.#context);
+    this.#pods.set(id, pod); // the name is taken from here on
+    try {
+      for (const [container, tar] of tars) await pod.files.keep(container, tar);
+      this.#context.records.insert(record, containers);
+    } catch (error) {
+      this.#pods.delete(id);
+      await rm(pod.directory, { recursive: true, force: true });
+      throw error;
+    }
     return id;
   }
 
@@ -128,6 +138,8 @@ export class Pods implements PodService {
     refuseUnsupported({ ...target.record.spec, containers: [spec] });
     const position = Math.max(-1, ...target.containers.map((c) => c.record.position)) + 1;
     const record = await this.#containerRecord({ ...spec, name }, target.record.spec, position);
+    const tars = await this.#fileTars({ ...target.record.spec, containers: [record.spec] }, [record]);
+    for (const [container, tar] of tars) await target.files.keep(container, tar);
     this.#requireFreeNames([name]);
     return target.addContainer(record).record.id;
   }
@@ -220,6 +232,20 @@ export class Pods implements PodService {
     await target.resize(size.rows, size.columns);
   }
 
+  async extract(container: string, directory: string, tar: AsyncIterable<Uint8Array>): Promise<void> {
+    const { pod, container: found } = this.#find(container, `cannot find container ${container}`);
+    await pod.files.extract(found, directory, tar);
+  }
+
+  async archive(
+    container: string,
+    path: string,
+    take: (tar: AsyncIterable<Buffer>) => Promise<void>,
+  ): Promise<void> {
+    const { pod, container: found } = this.#find(container, `cannot find container ${container}`);
+    await pod.files.archive(found, path, take);
+  }
+
   containersOfImage(image: string): ContainerId[] {
     return this.#allContainers()
       .filter(({ container }) => container.record.imageId === image)
@@ -240,6 +266,19 @@ export class Pods implements PodService {
       ...{ processId: undefined, logBase: { stdout: 0, stderr: 0 } },
       ...{ state: { phase: 'pending' } as const, createdAt: Date.now() },
     };
+  }
+
+  /** The files of new containers, by container. */
+  async #fileTars(
+    spec: PodSpec,
+    containers: readonly ContainerRecord[],
+  ): Promise<ReadonlyMap<ContainerId, Buffer>> {
+    const tars = new Map<ContainerId, Buffer>();
+    for (const container of containers) {
+      const tar = await filesTar(spec, container.spec);
+      if (tar) tars.set(container.id, tar);
+    }
+    return tars;
   }
 
   #requireFreeNames(names: readonly string[]): void {

@@ -11,12 +11,10 @@ export function refuseUnsupported(spec: PodSpec): void {
   };
   if (spec.volumes.length > 0) refuse('volumes', 'volumes');
   if (spec.portMappings.length > 0) refuse('portmappings', 'port mappings');
-  if (spec.files.length > 0) refuse('files', 'files');
   if (spec.services.length > 0) refuse('services', 'services');
   if (spec.interfaces.length > 0) refuse('interfaces', 'interfaces');
   for (const [index, container] of spec.containers.entries()) {
     if (container.volumes.length > 0) refuse(`containers[${index}].volumes`, 'volumes');
-    if (container.files.length > 0) refuse(`containers[${index}].files`, 'files');
   }
   if (!['', 'json-file', 'none'].includes(spec.log.type)) {
     throw new HyperError(

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { HyperError, messageOf } from '../../errors.ts';
-import type { TarEntry, TarType } from './tar-scanner.ts';
+import type { TarEntry, TarType } from '../../tar/tar-scanner.ts';
 
 /** An entry of a layer whose contents lie in a data file, each from a block of its own on. */
 export interface LayerEntry extends TarEntry {

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { HyperError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
+import { TarScanner } from '../../tar/tar-scanner.ts';
 import { BLOCK_BYTES, type LayerEntry } from './layer-index.ts';
-import { TarScanner } from './tar-scanner.ts';
 
 const WRITE_BYTES = 1 << 20;
 const HOLE_BYTES = 1 << 18;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isHyperError } from '../../errors.ts';
+import type { TarType } from '../../tar/tar-scanner.ts';
 import type { LayerEntry } from './layer-index.ts';
-import type { TarType } from './tar-scanner.ts';
 import { applyLayer, emptyRoot, type TreeNode } from './tree.ts';
 
 function entry(

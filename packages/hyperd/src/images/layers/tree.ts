@@ -1,6 +1,6 @@
 import { HyperError } from '../../errors.ts';
+import type { TarEntry, TarType } from '../../tar/tar-scanner.ts';
 import type { LayerEntry } from './layer-index.ts';
-import type { TarEntry, TarType } from './tar-scanner.ts';
 
 /** Where a file's bytes are: in which layer's data, from which block on. */
 export interface Content {

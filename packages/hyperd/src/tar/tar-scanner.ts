@@ -1,4 +1,4 @@
-import { HyperError } from '../../errors.ts';
+import { HyperError } from '../errors.ts';
 
 /**
  * One entry of a tar archive. Names are bytes, not text: every character stands for one byte (latin1), so that any name

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { EnvHttpProxyAgent, request } from 'undici';
-import { HyperError, messageOf } from '../errors.ts';
+import { HyperError, messageOf } from './errors.ts';
 
 const CONNECT_TIMEOUT_MS = 15_000;
 const IDLE_TIMEOUT_MS = 60_000;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type ErrorCode, isHyperError } from '../../errors.ts';
+import { type ErrorCode, isHyperError } from '../errors.ts';
 import { type TarEntry, TarScanner } from './tar-scanner.ts';
 import { TAR_END, tarHeader, tarPadding } from './tar-writer.ts';
 

@@ -1,0 +1,125 @@
+import { HyperError } from '../errors.ts';
+import {
+  type GuestProcess,
+  guestText,
+  type OutputSink,
+  type OutputStream,
+  type ProcessSpec,
+} from '../guest/index.ts';
+
+const MAX_SAID_BYTES = 1024;
+
+/** A built-in process. `release` once it has ended: the guest forgets it. */
+export interface BuiltinRun {
+  readonly process: GuestProcess;
+  release(): Promise<void>;
+}
+
+/** Starts a built-in process in a container, whether that runs or not. */
+export type StartBuiltin = (
+  process: Pick<ProcessSpec, 'args' | 'builtin'>,
+  sink: OutputSink,
+) => Promise<BuiltinRun>;
+
+/** Unpacks a tar below a directory of the container. Rejects `invalid-argument` with what the guest says of it. */
+export async function extractTar(
+  start: StartBuiltin,
+  directory: string,
+  tar: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<void> {
+  const output = new BuiltinOutput();
+  const run = await start({ args: [directory], builtin: 'extract' }, output);
+  await ending(run, async () => {
+    const { process } = run;
+    const fed = feed(process, tar);
+    fed.catch(() => undefined); // a guest that has ended says why by itself
+    const { exitCode } = await process.exited;
+    if (exitCode !== 0) throw output.failure(`unpack files below "${directory}"`);
+    await fed;
+  });
+}
+
+async function feed(
+  process: GuestProcess,
+  tar: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<void> {
+  try {
+    for await (const chunk of tar) await process.writeStdin(chunk);
+  } finally {
+    process.endStdin();
+  }
+}
+
+/** Packs a file or directory of the container as a tar. Rejects `not-found` where the guest cannot read it. */
+export async function* archiveTar(start: StartBuiltin, path: string): AsyncGenerator<Buffer> {
+  const output = new BuiltinOutput();
+  const { process, release } = await start({ args: [path], builtin: 'archive' }, output);
+  let hasEnded = false;
+  try {
+    for (let next = await output.next(); next; next = await output.next()) {
+      yield next.chunk;
+      process.acknowledge('stdout', next.endOffset);
+    }
+    const { exitCode } = await process.exited;
+    hasEnded = true;
+    if (exitCode !== 0) throw output.failure(`pack "${path}"`, 'not-found');
+  } finally {
+    if (!hasEnded) await process.signal(9);
+    await process.exited;
+    await release();
+  }
+}
+
+/** Runs `work`; whatever comes of it, the process has ended and is forgotten afterwards. */
+async function ending({ process, release }: BuiltinRun, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    await process.signal(9);
+    throw error;
+  } finally {
+    await process.exited;
+    await release();
+  }
+}
+
+/** What a built-in process says: its output in pieces, and the beginning of what is wrong. */
+class BuiltinOutput implements OutputSink {
+  readonly #pieces: { readonly chunk: Buffer; readonly endOffset: number }[] = [];
+  #said = Buffer.alloc(0);
+  #hasEnded = false;
+  #arrived = Promise.withResolvers<void>();
+
+  data(stream: OutputStream, chunk: Uint8Array, endOffset: number): void {
+    const copy = Buffer.from(chunk);
+    if (stream === 'stderr') this.#said = Buffer.concat([this.#said, copy]).subarray(0, MAX_SAID_BYTES);
+    else this.#pieces.push({ chunk: copy, endOffset });
+    this.#wake();
+  }
+
+  end(stream: OutputStream): void {
+    if (stream === 'stdout') this.#hasEnded = true;
+    this.#wake();
+  }
+
+  /** The next piece of stdout; undefined at its end. */
+  async next(): Promise<{ readonly chunk: Buffer; readonly endOffset: number } | undefined> {
+    for (;;) {
+      const piece = this.#pieces.shift();
+      if (piece || this.#hasEnded) return piece;
+      await this.#arrived.promise;
+    }
+  }
+
+  failure(action: string, code: 'invalid-argument' | 'not-found' = 'invalid-argument'): HyperError {
+    return new HyperError(
+      code,
+      `${action}: ${guestText(this.#said.toString()) || 'the guest gave no reason'}`,
+    );
+  }
+
+  #wake(): void {
+    this.#arrived.resolve();
+    this.#arrived = Promise.withResolvers();
+  }
+}

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { type CommandResult, eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+
+let daemon: TestDaemon;
+before(async () => {
+  daemon = await startDaemon();
+});
+after(async () => {
+  await daemon[Symbol.asyncDispose]();
+});
+
+let count = 0;
+/** Creates and starts a pod of one container, `ID-c`, with these files. */
+async function runPod(
+  files: object[],
+  references: object[],
+  script: string,
+): Promise<CommandResult & { readonly id: string }> {
+  const id = `files-${++count}`;
+  const path = join(daemon.root, `${id}.json`);
+  const container = { name: `${id}-c`, image: 'busybox', files: references, command: ['sh', '-c', script] };
+  writeFileSync(path, JSON.stringify({ id, files, containers: [container] }));
+  return { id, ...(await daemon.hyperctl(['run', '-p', path])) };
+}
+
+async function outputOf(id: string): Promise<string> {
+  await daemon.hyperctl(['wait', `${id}-c`]);
+  return (await daemon.hyperctl(['logs', `${id}-c`])).stdout;
+}
+
+test('files of the specification are in the container with their owners and modes, from text, base64, file and URL', async () => {
+  const host = join(daemon.root, 'of the host');
+  writeFileSync(host, 'from a file');
+  const server = createServer((_request, response) => response.end('from a URL')).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const large = Buffer.alloc(3_000_000, 'large');
+  const { id, code, stdout } = await runPod(
+    [
+      { name: 'text', content: 'ünï\n' },
+      { name: 'large', encoding: 'base64', content: large.toString('base64') },
+      { name: 'host', uri: pathToFileURL(host).href },
+      { name: 'url', uri: `http://127.0.0.1:${port}/` },
+    ],
+    [
+      { path: '/etc/app/', filename: 'text', perm: '0640', user: '7', group: '8' },
+      { path: '/made/on the way/large', filename: 'large', perm: '0400' },
+      { path: '/host', filename: 'host' },
+      { path: '/url', filename: 'url' },
+    ],
+    'stat -c "%n %a %u:%g %s" /etc/app/text "/made/on the way/large" /host; cat /etc/app/text /host /url',
+  );
+  server.close();
+  assert.equal(code, 0, stdout);
+  const lines = ['/etc/app/text 640 7:8 6', '/made/on the way/large 400 0:0 3000000', '/host 755 0:0 11'];
+  assert.equal(await outputOf(id), `${lines.join('\n')}\nünï\nfrom a filefrom a URL\n`);
+});
+
+test('files are given once: what the container makes of them stays over a restart', async () => {
+  const { id } = await runPod(
+    [{ name: 'f', content: 'given' }],
+    [{ path: '/f', filename: 'f' }],
+    'cat /f; echo " then changed" >/f',
+  );
+  assert.equal(await outputOf(id), 'given\n');
+  await eventually('the pod has ended', async () =>
+    /succeeded/.test((await daemon.hyperctl(['list'])).stdout),
+  );
+  await daemon.hyperctl(['start', id]);
+  assert.equal(await outputOf(id), 'given\n then changed\n');
+  await daemon.hyperctl(['rm', id]);
+});
+
+const refused: readonly (readonly [string, object, object, RegExp])[] = [
+  ['a file of the host that is not there', { uri: 'file:///nonexistent' }, {}, /file f: ENOENT/],
+  ['a directory', { uri: 'file:///etc' }, {}, /file f: .*no regular file/],
+  ['a URL of another kind', { uri: 'ftp://x/y' }, {}, /file f: .*want a URL with http/],
+  [
+    'text that is not base64',
+    { encoding: 'base64', content: '***' },
+    {},
+    /file f: its content is not base64/,
+  ],
+  ['an owner by name', { content: 'x' }, { user: 'daemon' }, /user "daemon" is no number/],
+  ['more than a file may have', { uri: 'file:///dev/zero' }, {}, /no regular file/],
+];
+for (const [what, file, reference, message] of refused) {
+  test(`a pod with ${what} is refused, and nothing of it is left`, async () => {
+    const { id, code, stdout, stderr } = await runPod(
+      [{ name: 'f', ...file }],
+      [{ path: '/f', filename: 'f', ...reference }],
+      'true',
+    );
+    assert.notEqual(code, 0);
+    assert.match(stdout + stderr, message);
+    assert.doesNotMatch((await daemon.hyperctl(['list'])).stdout, new RegExp(id));
+    assert.ok(
+      !readdirSync(daemon.root).includes('pods') || !readdirSync(join(daemon.root, 'pods')).includes(id),
+    );
+  });
+}
