@@ -15,6 +15,7 @@
 #include "process-io.h"
 #include "process.h"
 #include "shutdown.h"
+#include "stats.h"
 
 enum { PROTOCOL = 1 };
 
@@ -50,6 +51,13 @@ static void list_processes(struct call call, const ListProcesses *wanted) {
   answer_with(call, &message);
 }
 
+static void get_stats(struct call call) {
+  FromAgent message = FromAgent_init_zero;
+  message.which_body = FromAgent_stats_tag;
+  stats_collect(&message.body.stats);
+  answer_with(call, &message);
+}
+
 static void start_process(struct call call, const StartProcess *start) {
   struct failure failure;
   if (!start->has_process) fail(&failure, Error_Code_INVALID, "start process: none given");
@@ -73,6 +81,7 @@ static void dispatch(struct call call, const ToAgent *message) {
   case ToAgent_remove_container_tag: container_remove(call, &message->call.remove_container); return;
   case ToAgent_start_process_tag: start_process(call, &message->call.start_process); return;
   case ToAgent_list_processes_tag: list_processes(call, &message->call.list_processes); return;
+  case ToAgent_get_stats_tag: get_stats(call); return;
   case ToAgent_shutdown_tag: shut_down(call);
   case ToAgent_configure_tag: done = identity_configure(&message->call.configure, &failure); break;
   case ToAgent_set_clock_tag: done = identity_set_clock(message->call.set_clock.realtime_ns, &failure); break;

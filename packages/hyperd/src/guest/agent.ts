@@ -122,6 +122,47 @@ export interface GuestProcess {
   release(): Promise<void>;
 }
 
+/** What a container, or all of a machine's, has used so far. Times in ns. */
+export interface GuestUsage {
+  readonly cpuNs: number;
+  readonly cpuUserNs: number;
+  readonly cpuSystemNs: number;
+  readonly memoryBytes: number;
+  /** Page cache that the kernel can take back at once. */
+  readonly memoryInactiveFileBytes: number;
+  readonly pageFaults: number;
+  readonly majorPageFaults: number;
+  readonly oomKills: number;
+  readonly processes: number;
+  readonly readBytes: number;
+  readonly writeBytes: number;
+  readonly reads: number;
+  readonly writes: number;
+}
+
+export interface GuestInterface {
+  readonly name: string;
+  readonly rxBytes: number;
+  readonly rxPackets: number;
+  readonly rxErrors: number;
+  readonly rxDropped: number;
+  readonly txBytes: number;
+  readonly txPackets: number;
+  readonly txErrors: number;
+  readonly txDropped: number;
+}
+
+export interface GuestStats {
+  readonly total: GuestUsage;
+  /** Of the whole machine, time that was not idle. */
+  readonly perCpuNs: readonly number[];
+  readonly loadAverage: number;
+  readonly memoryTotalBytes: number;
+  readonly interfaces: readonly GuestInterface[];
+  /** By container id. */
+  readonly containers: ReadonlyMap<string, GuestUsage>;
+}
+
 /**
  * The daemon's end of the guest agent's protocol, over one connection. All calls reject with HyperError: `timeout` after the
  * connection's call timeout, `machine` when the connection ends or the guest breaks the protocol, and what Error.Code
@@ -150,6 +191,7 @@ export interface GuestAgent extends AsyncDisposable {
     sink: OutputSink,
   ): Promise<GuestProcess>;
   removeContainer(containerId: string, options: { readonly deleteUpper: boolean }): Promise<void>;
+  stats(): Promise<GuestStats>;
   /** Asks the guest to sync, unmount and power off; resolves when it has agreed. */
   shutdown(): Promise<void>;
 }

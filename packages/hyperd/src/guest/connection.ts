@@ -11,6 +11,7 @@ import type {
   GuestIdentity,
   GuestProcess,
   GuestProcessState,
+  GuestStats,
   OutputSink,
   ProcessSpec,
 } from './agent.ts';
@@ -37,6 +38,7 @@ import {
 import { guestText } from './guest-text.ts';
 import { clamp, errorOf, exitStatus, nowNs, processMessage, processState } from './messages.ts';
 import { type ProcessLink, RemoteProcess } from './process.ts';
+import { guestStats } from './stats.ts';
 
 const PROTOCOL = 1;
 const DEFAULT_CALL_TIMEOUT_MS = 60_000;
@@ -228,6 +230,12 @@ class Connection implements GuestAgent, ProcessLink {
     { deleteUpper }: { readonly deleteUpper: boolean },
   ): Promise<void> {
     await this.#call({ case: 'removeContainer', value: { containerId, deleteUpper } });
+  }
+
+  async stats(): Promise<GuestStats> {
+    const answer = await this.#call({ case: 'getStats', value: {} });
+    if (answer.case !== 'stats') throw this.#broken('get stats: wrong kind of answer');
+    return guestStats(answer.value);
   }
 
   async shutdown(): Promise<void> {

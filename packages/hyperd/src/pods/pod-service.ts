@@ -1,4 +1,4 @@
-import type { OutputStream } from '../guest/index.ts';
+import type { GuestStats, OutputStream } from '../guest/index.ts';
 import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
 import type { ContainerState, PodState } from './lifecycle.ts';
 import type { ContainerSpec, PodSpec } from './spec/pod-spec.ts';
@@ -112,6 +112,8 @@ export interface PodService extends AsyncDisposable {
     size: { readonly rows: number; readonly columns: number },
   ): Promise<void>;
 
+  /** What a running pod has used so far. Rejects `precondition` where it does not run. */
+  stats(pod: string): Promise<GuestStats>;
   /** Unpacks a tar below a directory of a container, which is created where it is missing; the pod has to run, the container need not. */
   extract(container: string, directory: string, tar: AsyncIterable<Uint8Array>): Promise<void>;
   /** Packs a file or directory of a container as a tar, named by its last part, which `take` reads. */

@@ -1,6 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, messageOf } from '../errors.ts';
+import type { GuestStats } from '../guest/index.ts';
 import { type ContainerId, type ExecId, newContainerId, type PodId } from '../ids.ts';
 import type { Machine } from '../machines/machine.ts';
 import type { Container } from './container.ts';
@@ -230,6 +231,13 @@ export class Pods implements PodService {
     const found = this.#find(container, `cannot find container ${container}`).container;
     const target = exec === undefined ? found : found.exec(exec);
     await target.resize(size.rows, size.columns);
+  }
+
+  async stats(pod: string): Promise<GuestStats> {
+    const target = this.#pod(pod, `Can not get pod stats for unknown pod (${pod})`);
+    if (target.record.state.phase !== 'running')
+      throw new HyperError('precondition', `Can not get pod stats for non-running pod (${pod})`);
+    return target.agent.stats();
   }
 
   async extract(container: string, directory: string, tar: AsyncIterable<Uint8Array>): Promise<void> {
