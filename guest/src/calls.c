@@ -85,6 +85,7 @@ static void dispatch(struct call call, const ToAgent *message) {
   case ToAgent_shutdown_tag: shut_down(call);
   case ToAgent_configure_tag: done = identity_configure(&message->call.configure, &failure); break;
   case ToAgent_set_clock_tag: done = identity_set_clock(message->call.set_clock.realtime_ns, &failure); break;
+  case ToAgent_set_hostname_tag: done = identity_set_hostname(message->call.set_hostname.hostname, &failure); break;
   case ToAgent_signal_process_tag:
     done = process_signal(message->call.signal_process.process_id, message->call.signal_process.signal, &failure);
     break;

@@ -45,7 +45,7 @@ bool identity_set_clock(uint64_t realtime_ns, struct failure *failure) {
   return clock_settime(CLOCK_REALTIME, &time) == 0 || fail_errno(failure, "set clock");
 }
 
-static bool set_hostname(const char *hostname, struct failure *failure) {
+bool identity_set_hostname(const char *hostname, struct failure *failure) {
   size_t length = hostname ? strlen(hostname) : 0;
   if (length < 1 || length > HOST_NAME_MAX) {
     return fail(failure, Error_Code_INVALID, "set hostname: %zu bytes, allowed are 1..%d", length, HOST_NAME_MAX);
@@ -80,7 +80,7 @@ static bool make_boot_id(struct failure *failure) {
 bool identity_configure(const Configure *configure, struct failure *failure) {
   if (configured) return fail(failure, Error_Code_EXISTS, "configure machine: done already");
   if (!add_entropy(configure->entropy, failure) || !identity_set_clock(configure->realtime_ns, failure) ||
-      !set_hostname(configure->hostname, failure) || !set_machine_id(configure->machine_id, failure) ||
+      !identity_set_hostname(configure->hostname, failure) || !set_machine_id(configure->machine_id, failure) ||
       !make_boot_id(failure)) {
     return false;
   }

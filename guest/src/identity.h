@@ -10,6 +10,7 @@
 
 bool identity_configured(void);
 bool identity_configure(const Configure *configure, struct failure *failure);
+bool identity_set_hostname(const char *hostname, struct failure *failure);
 bool identity_set_clock(uint64_t realtime_ns, struct failure *failure);
 
 #endif

@@ -176,6 +176,8 @@ export interface GuestAgent extends AsyncDisposable {
   /** Entropy and clock are added here. Once per machine: see `info.configured`. */
   configure(identity: GuestIdentity): Promise<void>;
   setClock(): Promise<void>;
+  /** For a machine that gets its pod after it was configured. */
+  setHostname(hostname: string): Promise<void>;
   attachDisk(disk: GuestDisk): Promise<void>;
   detachDisk(name: string): Promise<void>;
   /** Rejects with `command-not-found`/`command-not-executable` as CommandError. */

@@ -164,6 +164,10 @@ class Connection implements GuestAgent, ProcessLink {
     await this.#call({ case: 'setClock', value: { realtimeNs: nowNs() } });
   }
 
+  async setHostname(hostname: string): Promise<void> {
+    await this.#call({ case: 'setHostname', value: { hostname } });
+  }
+
   async attachDisk({ target, use, name }: GuestDisk): Promise<void> {
     const guestUse = use === 'rootfs' ? AttachDisk_Use.ROOTFS : AttachDisk_Use.SCRATCH;
     await this.#call({ case: 'attachDisk', value: { target, use: guestUse, name, timeoutMs: 10_000 } });

@@ -23,6 +23,7 @@ export interface MachineRecords {
   insert(record: MachineRecord): void;
   setProcess(id: MachineId, process: HostProcess): void;
   setRunning(id: MachineId): void;
+  setOwner(id: MachineId, owner: PodId | undefined): void;
   setDisks(id: MachineId, disks: readonly PluggedDisk[]): void;
   remove(id: MachineId): void;
   all(): MachineRecord[];
@@ -34,6 +35,7 @@ export function createMachineRecords({ db }: State): MachineRecords {
   );
   const setProcess = db.prepare('UPDATE machines SET pid = ?, pid_start_ticks = ? WHERE id = ?');
   const setRunning = db.prepare("UPDATE machines SET phase = 'running' WHERE id = ?");
+  const setOwner = db.prepare('UPDATE machines SET owner = ? WHERE id = ?');
   const setDisks = db.prepare('UPDATE machines SET disks = ? WHERE id = ?');
   const remove = db.prepare('DELETE FROM machines WHERE id = ?');
   const all = db.prepare('SELECT * FROM machines');
@@ -46,6 +48,9 @@ export function createMachineRecords({ db }: State): MachineRecords {
     },
     setRunning(id) {
       setRunning.run(id);
+    },
+    setOwner(id, owner) {
+      setOwner.run(owner ?? null, id);
     },
     setDisks(id, disks) {
       setDisks.run(JSON.stringify(disks), id);

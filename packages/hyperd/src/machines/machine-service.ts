@@ -144,7 +144,7 @@ class Machines implements MachineService {
       const handshakeTimeoutMs = template === undefined ? this.#bootTimeoutMs : CLONE_HANDSHAKE_MS;
       const agent = await this.#configuredAgent(vm, request, handshakeTimeoutMs);
       this.#records.setRunning(id);
-      return this.#take(id, request.shape, vm, agent, []);
+      return this.#take(id, request, vm, agent, []);
     } catch (error) {
       const tail = await vm?.consoleTail();
       await vm?.kill();
@@ -173,7 +173,7 @@ class Machines implements MachineService {
   }
 
   async #adopt(record: MachineRecord): Promise<Machine | undefined> {
-    const { id, shape, disks } = record;
+    const { id, disks } = record;
     const directory = join(this.#directory, id);
     const process = record.process ?? (await this.#processIn(directory));
     if (record.phase === 'running' && process && startTicksOf(process.pid) === process.startTicks) {
@@ -186,7 +186,7 @@ class Machines implements MachineService {
           handshakeTimeoutMs: CLONE_HANDSHAKE_MS,
           resync: true,
         });
-        return this.#take(id, shape, vm, agent, disks);
+        return this.#take(id, record, vm, agent, disks);
       } catch (error) {
         this.#options.logger.error({ machine: id, err: error }, 'take up machine');
         await vm?.kill();
@@ -202,13 +202,13 @@ class Machines implements MachineService {
 
   #take(
     id: MachineId,
-    shape: MachineShape,
+    { shape, owner }: Pick<MachineRecord, 'shape' | 'owner'>,
     vm: Vm,
     agent: GuestAgent,
     disks: MachineRecord['disks'],
   ): RunningMachine {
     const machine = new RunningMachine({
-      ...{ id, shape, vm, agent, disks, directory: join(this.#directory, id), records: this.#records },
+      ...{ id, shape, owner, vm, agent, disks, directory: join(this.#directory, id), records: this.#records },
       onGone: (gone) => this.#running.delete(gone),
     });
     this.#running.set(id, machine);

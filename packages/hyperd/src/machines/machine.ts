@@ -29,6 +29,7 @@ export interface DiskImage {
 export interface Machine {
   readonly id: MachineId;
   readonly shape: MachineShape;
+  readonly owner: PodId | undefined;
   readonly agent: GuestAgent;
   /** Resolves when the machine is gone and nothing of it is left on the host. Never rejects. */
   readonly exited: Promise<MachineExit>;
@@ -38,6 +39,8 @@ export interface Machine {
     as: { readonly use: 'rootfs' | 'scratch'; readonly name: string },
   ): Promise<void>;
   detachDisk(name: string): Promise<void>;
+  /** Records whose machine it is; undefined: nobody's, it waits for a pod. */
+  setOwner(owner: PodId | undefined): void;
   pause(): Promise<void>;
   /** Sets the guest's clock before anything of the guest runs on. */
   resume(): Promise<void>;
@@ -52,7 +55,7 @@ export interface Machine {
 
 export interface AcquireRequest {
   readonly shape: MachineShape;
-  /** Recorded with the machine before anything is spawned, so that a crash leaves no orphan. */
+  /** Recorded with the machine before anything is spawned, so that a crash leaves no orphan; undefined: it waits for a pod. */
   readonly owner: PodId | undefined;
   readonly identity: Omit<GuestIdentity, 'network'>;
   readonly signal?: AbortSignal;

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { HyperError } from '../errors.ts';
 import type { GuestAgent } from '../guest/index.ts';
-import type { MachineId } from '../ids.ts';
+import type { MachineId, PodId } from '../ids.ts';
 import type { Vm } from './driver.ts';
 import type { DiskImage, Machine, MachineExit, MachineShape } from './machine.ts';
 import type { MachineRecords, PluggedDisk } from './machine-records.ts';
@@ -12,6 +12,7 @@ const POWEROFF_POLITENESS_MS = 100;
 export interface RunningMachineParts {
   readonly id: MachineId;
   readonly shape: MachineShape;
+  readonly owner: PodId | undefined;
   readonly vm: Vm;
   readonly agent: GuestAgent;
   readonly disks: readonly PluggedDisk[];
@@ -28,6 +29,7 @@ export class RunningMachine implements Machine {
   readonly exited: Promise<MachineExit>;
   readonly #parts: RunningMachineParts;
   #disks: readonly PluggedDisk[];
+  #owner: PodId | undefined;
   #guestFault: string | undefined;
   #stopping = false;
 
@@ -37,8 +39,18 @@ export class RunningMachine implements Machine {
     this.shape = parts.shape;
     this.agent = parts.agent;
     this.#disks = parts.disks;
+    this.#owner = parts.owner;
     this.exited = this.#untilGone();
     void this.#endWithAgent();
+  }
+
+  get owner(): PodId | undefined {
+    return this.#owner;
+  }
+
+  setOwner(owner: PodId | undefined): void {
+    this.#owner = owner;
+    this.#parts.records.setOwner(this.id, owner);
   }
 
   async attachDisk(

@@ -50,6 +50,12 @@ export class PodDisks {
     await this.#plug(machine, image);
   }
 
+  /** Takes all disks out of a machine that is to live on without the pod. */
+  async unplugAll(machine: Machine): Promise<void> {
+    for (const { name } of this.#rootfs.values()) await machine.detachDisk(name);
+    await machine.detachDisk(SCRATCH);
+  }
+
   /** Lets go of everything; the machine is gone. */
   release(): void {
     for (const { lease } of this.#rootfs.values()) lease[Symbol.dispose]();

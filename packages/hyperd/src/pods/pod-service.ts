@@ -1,5 +1,6 @@
 import type { GuestStats, OutputStream } from '../guest/index.ts';
 import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
+import type { MachineShape } from '../machines/machine.ts';
 import type { ContainerState, PodState } from './lifecycle.ts';
 import type { ContainerSpec, PodSpec } from './spec/pod-spec.ts';
 
@@ -66,10 +67,13 @@ export interface LogLine {
 export interface PodService extends AsyncDisposable {
   /** Records the pod, its containers pending. A missing image is `not-found`; nothing is left behind on any error. */
   create(spec: PodSpec): Promise<PodId>;
-  /** Gives the pod a machine where it has none and starts all containers that are not running. */
-  start(pod: string): Promise<void>;
-  /** Stop signal, grace period, SIGKILL, then the machine ends. A pod that is not running is left as it is. */
-  stop(pod: string): Promise<void>;
+  /** Gives the pod a machine where it has none (`machine`: an idle one) and starts all containers that are not running. */
+  start(pod: string, options?: { readonly machine?: string }): Promise<void>;
+  /**
+   * Stop signal, grace period, SIGKILL, then the machine ends, or with `keepMachine` waits for another pod. A pod that is not running is
+   * left as it is.
+   */
+  stop(pod: string, options?: { readonly keepMachine?: boolean }): Promise<void>;
   /** Signals one container, or all running ones; signal 9 without a container ends the machine at once. */
   kill(pod: string, options: { readonly container?: string; readonly signal: number }): Promise<void>;
   pause(pod: string): Promise<void>;
@@ -112,6 +116,10 @@ export interface PodService extends AsyncDisposable {
     size: { readonly rows: number; readonly columns: number },
   ): Promise<void>;
 
+  /** A machine that waits for a pod. */
+  createMachine(shape: MachineShape): Promise<MachineId>;
+  /** Ends a machine, and its pod where it has one. False: there is none of that id. */
+  removeMachine(machine: string): Promise<boolean>;
   /** What a running pod has used so far. Rejects `precondition` where it does not run. */
   stats(pod: string): Promise<GuestStats>;
   /** Unpacks a tar below a directory of a container, which is created where it is missing; the pod has to run, the container need not. */

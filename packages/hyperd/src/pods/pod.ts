@@ -34,6 +34,8 @@ export interface PodContext {
   readonly scratch: ScratchDisks;
   readonly logs: ContainerLogs;
   readonly logger: Logger;
+  /** Takes a machine that its pod has given back alive. */
+  readonly keepMachine: (machine: Machine) => void;
 }
 
 /**
@@ -127,10 +129,15 @@ export class Pod {
     return this.#take(record);
   }
 
-  /** Gives it a machine if it has none, and starts every container that does not run. */
-  start(): Promise<void> {
+  /** Gives it a machine (that one, where it is given) if it has none, and starts every container that does not run. */
+  start(given?: Machine): Promise<void> {
     return this.#sequence.run(async () => {
-      if (this.#record.state.phase !== 'running') await this.#bringUp();
+      if (this.#record.state.phase !== 'running') await this.#bringUp(given);
+      else if (given)
+        throw new HyperError(
+          'conflict',
+          `start pod "${this.id}" in machine ${given.id}: it runs in another one`,
+        );
       await this.#startContainers(this.containers.filter((container) => !container.isRunning));
     });
   }
@@ -147,7 +154,8 @@ export class Pod {
     await container.stop(STOP_GRACE_MS);
   }
 
-  stop(): Promise<void> {
+  /** `keepMachine`: the machine lives on, and waits for another pod. */
+  stop({ keepMachine = false }: { readonly keepMachine?: boolean } = {}): Promise<void> {
     this.#starting?.abort();
     return this.#sequence.run(async () => {
       this.#restarts.cancelPod();
@@ -155,6 +163,7 @@ export class Pod {
       if (this.#record.state.phase === 'paused') await this.#machine?.resume(); // a frozen guest hears no signal
       this.#apply({ type: 'stop' });
       await Promise.all(this.containers.map((container) => container.stop(STOP_GRACE_MS)));
+      if (keepMachine) await this.#giveMachineBack();
       await this.#end('failed', undefined, POWEROFF_GRACE_MS);
     });
   }
@@ -258,7 +267,28 @@ export class Pod {
     for (const container of this.containers) container.detach();
   }
 
-  async #bringUp(): Promise<void> {
+  /** What the pod had in it is taken out; a machine that will not let go is ended with the pod. */
+  async #giveMachineBack(): Promise<void> {
+    const machine = this.#machine;
+    if (!machine || this.containers.some((container) => container.isRunning)) return;
+    try {
+      await this.#disks.unplugAll(machine);
+      machine.setOwner(undefined);
+      this.#machine = undefined;
+      this.#context.keepMachine(machine);
+    } catch (error) {
+      this.#context.logger.warn({ pod: this.id, machine: machine.id, err: error }, 'keep machine');
+    }
+  }
+
+  async #takeMachine(machine: Machine): Promise<Machine> {
+    this.#save({ machineId: machine.id });
+    machine.setOwner(this.id);
+    await machine.agent.setHostname(this.#record.spec.hostname);
+    return machine;
+  }
+
+  async #bringUp(given?: Machine): Promise<void> {
     this.#apply({ type: 'start' });
     this.#starting = new AbortController();
     const { signal } = this.#starting;
@@ -266,10 +296,12 @@ export class Pod {
       await mkdir(this.directory, { recursive: true, mode: 0o700 });
       const { spec } = this.#record;
       const scratch = join(this.directory, 'scratch.img');
-      const machineReady = this.#context.machines.acquire({
-        ...{ shape: spec.resource, owner: this.id, identity: identityOf(spec.hostname), signal },
-        onId: (machineId) => this.#save({ machineId }),
-      });
+      const machineReady = given
+        ? this.#takeMachine(given)
+        : this.#context.machines.acquire({
+            ...{ shape: spec.resource, owner: this.id, identity: identityOf(spec.hostname), signal },
+            onId: (machineId) => this.#save({ machineId }),
+          });
       const disksReady = Promise.all([
         this.#context.scratch.ensure(scratch),
         ...this.containers.map((container) => this.#disks.prepare(container.record.imageId, signal)),

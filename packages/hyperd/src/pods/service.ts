@@ -2,10 +2,11 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, messageOf } from '../errors.ts';
 import type { GuestStats } from '../guest/index.ts';
-import { type ContainerId, type ExecId, newContainerId, type PodId } from '../ids.ts';
-import type { Machine } from '../machines/machine.ts';
+import { type ContainerId, type ExecId, type MachineId, newContainerId, type PodId } from '../ids.ts';
+import type { Machine, MachineShape } from '../machines/machine.ts';
 import type { Container } from './container.ts';
 import { Exec } from './exec.ts';
+import { IdleMachines } from './idle-machines.ts';
 import { Pod, type PodContext } from './pod.ts';
 import type { ContainerRecord, PodRecord } from './pod-records.ts';
 import type { ClientStreams, PodService } from './pod-service.ts';
@@ -22,12 +23,14 @@ const MAX_PODS = 1024;
  */
 export class Pods implements PodService {
   readonly #context: PodContext;
+  readonly #idle: IdleMachines;
   readonly #pods = new Map<string, Pod>();
 
-  constructor(context: PodContext) {
-    this.#context = context;
+  constructor(context: Omit<PodContext, 'keepMachine'>) {
+    this.#idle = new IdleMachines(context.machines);
+    this.#context = { ...context, keepMachine: (machine) => this.#idle.keep(machine) };
     for (const { pod, containers } of context.records.all()) {
-      this.#pods.set(pod.id, new Pod(pod, containers, context));
+      this.#pods.set(pod.id, new Pod(pod, containers, this.#context));
     }
   }
 
@@ -42,7 +45,10 @@ export class Pods implements PodService {
         work.push(pod.adopt(machine));
       } else work.push(pod.declareLost());
     }
-    for (const machine of unclaimed) work.push(machine.stop({ graceMs: 0 }));
+    for (const machine of unclaimed) {
+      if (machine.owner === undefined) this.#idle.keep(machine);
+      else work.push(machine.stop({ graceMs: 0 }));
+    }
     for (const result of await Promise.allSettled(work)) {
       if (result.status === 'rejected') this.#context.logger.error({ err: result.reason }, 'restore pod');
     }
@@ -79,12 +85,30 @@ export class Pods implements PodService {
     return id;
   }
 
-  start(pod: string): Promise<void> {
-    return this.#pod(pod, `The pod(${pod}) can not be found, please create it first`).start();
+  async start(pod: string, { machine }: { readonly machine?: string } = {}): Promise<void> {
+    const target = this.#pod(pod, `The pod(${pod}) can not be found, please create it first`);
+    if (!machine) return target.start();
+    const given = this.#idle.take(machine);
+    try {
+      await target.start(given);
+    } catch (error) {
+      if (given.owner === undefined) this.#idle.keep(given); // the pod never had it
+      throw error;
+    }
   }
 
-  stop(pod: string): Promise<void> {
-    return this.#pod(pod, `Can not find pod(${pod})`).stop();
+  stop(pod: string, options: { readonly keepMachine?: boolean } = {}): Promise<void> {
+    return this.#pod(pod, `Can not find pod(${pod})`).stop(options);
+  }
+
+  createMachine(shape: MachineShape): Promise<MachineId> {
+    return this.#idle.create(shape);
+  }
+
+  async removeMachine(machine: string): Promise<boolean> {
+    const owner = [...this.#pods.values()].find(({ record }) => record.machineId === machine);
+    if (owner) await owner.kill();
+    return owner !== undefined || this.#idle.remove(machine);
   }
 
   async kill(pod: string, options: { readonly container?: string; readonly signal: number }): Promise<void> {
