@@ -6,6 +6,7 @@ import { type Call, done, env, json, type Route } from '../call.ts';
 import type { Parameters } from '../parameters.ts';
 import { parseJson } from '../request-body.ts';
 import { podInfo } from '../shapes/pod-info.ts';
+import { podStats } from '../shapes/pod-stats.ts';
 import type { RouteContext } from './context.ts';
 
 const SIGTERM = 15;
@@ -41,9 +42,10 @@ export function podRoutes({ pods }: RouteContext): Route[] {
     {
       ...{ method: 'POST', path: '/pod/start', answers: '200 `{}`' },
       summary: 'Starts a pod: gives it a machine, starts all containers that do not run',
-      parameters: POD,
+      parameters: { ...POD, vmId: 'an idle machine for it' },
       handle: async ({ parameters, version }) => {
-        await pods.start(podOf(parameters));
+        const machine = parameters.text('vmId');
+        await pods.start(podOf(parameters), machine === '' ? {} : { machine });
         if (!isBelow(version, [0, 8])) return env(200, {});
         return env(200, { ID: parameters.text('vmId'), Code: 0, Cause: 'Start POD success' });
       },
@@ -51,13 +53,27 @@ export function podRoutes({ pods }: RouteContext): Route[] {
     {
       ...{ method: 'POST', path: '/pod/stop', answers: '200 `ID`, `Code`, `Cause`' },
       summary: 'Stops a pod: stop signal, 5 s, SIGKILL; its machine ends',
-      parameters: { ...POD, 'stopVm/stopVM': '`yes`: the machine ends (it always does)' },
+      parameters: {
+        ...POD,
+        'stopVm/stopVM': '`no`: the machine is kept for another pod (below 0.6 unless it is `yes`)',
+      },
       handle: async ({ parameters, version }) => {
         const id = podOf(parameters);
-        await pods.stop(id);
-        const stopVm = parameters.text('stopVm', 'stopVM') === 'yes';
-        return env(200, { ID: id, Code: stopCode(version, stopVm), Cause: '' });
+        const keepMachine = keepsMachine(parameters.optional('stopVm', 'stopVM'), version);
+        await pods.stop(id, { keepMachine });
+        return env(200, { ID: id, Code: stopCode(version, !keepMachine), Cause: '' });
       },
+    },
+    {
+      ...{
+        method: 'GET',
+        path: '/pod/stats',
+        answers: '200 PodStats',
+        statuses: { precondition: 500, 'not-found': 500 },
+      },
+      summary: 'Tells what a running pod and its containers have used',
+      parameters: { 'podId/podName': 'id of the pod' },
+      handle: async ({ parameters }) => json(200, podStats(await pods.stats(podOf(parameters)), new Date())),
     },
     {
       ...{ method: 'POST', path: '/pod/kill', answers: '200 `{}`' },
@@ -128,6 +144,12 @@ function labelsOf(parameters: Parameters): Record<string, string> {
     return labels as Record<string, string>;
   }
   throw new HyperError('invalid-argument', 'read labels: want a JSON object whose values are strings');
+}
+
+/** Where the parameter is missing, releases below 0.6 kept the machine, all others ended it. */
+function keepsMachine(stopVm: string | undefined, version: ApiVersion | undefined): boolean {
+  if (stopVm === undefined || stopVm === '') return isBelow(version, [0, 6]);
+  return isBelow(version, [0, 6]) ? stopVm !== 'yes' : ['no', 'false', '0'].includes(stopVm.toLowerCase());
 }
 
 /** What the client's release takes for success: 2 (machine ended) or 4 (pod stopped) below 0.8, else 0. */
