@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { type CommandResult, eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
@@ -104,5 +107,88 @@ for (const [what, file, reference, message] of refused) {
     assert.ok(
       !readdirSync(daemon.root).includes('pods') || !readdirSync(join(daemon.root, 'pods')).includes(id),
     );
+  });
+}
+
+/** Calls the archive route; resolves with status and body. */
+function archive(
+  method: 'GET' | 'PUT',
+  container: string,
+  path: string,
+  tar?: Buffer,
+): Promise<{ status: number; body: Buffer }> {
+  const query = new URLSearchParams({ container, path });
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      { socketPath: daemon.socket, method, path: `/container/archive?${query}` },
+      async (response) => {
+        try {
+          resolve({ status: response.statusCode ?? 0, body: await buffer(response) });
+        } catch (error) {
+          reject(error);
+        }
+      },
+    );
+    sent.on('error', reject);
+    sent.end(tar);
+  });
+}
+
+const listing = (tar: Buffer): string[] =>
+  execFileSync('tar', ['-t'], { input: tar }).toString().trim().split('\n').sort();
+
+test('tars go in and out of a container that runs, and of one that does not', async () => {
+  const source = mkdtempSync(join(tmpdir(), 'hyf-'));
+  mkdirSync(join(source, 'd/sub'), { recursive: true });
+  writeFileSync(join(source, 'd/sub/large'), Buffer.alloc(5_000_000, 'data '));
+  symlinkSync('sub/large', join(source, 'd/link'));
+  const tar = execFileSync('tar', ['-c', '-C', source, 'd'], { maxBuffer: 1 << 28 });
+  const path = join(daemon.root, 'two.json');
+  const containers = [
+    { name: 'runs', image: 'busybox', command: ['sleep', '1000'] },
+    { name: 'ended', image: 'busybox', command: ['sh', '-c', 'echo old > /file'] },
+  ];
+  writeFileSync(path, JSON.stringify({ id: 'two', containers }));
+  await daemon.hyperctl(['run', '-p', path]);
+  await daemon.hyperctl(['wait', 'ended']);
+  for (const container of ['runs', 'ended']) {
+    assert.equal((await archive('PUT', container, '/made/here', tar)).status, 200, container);
+    const { status, body } = await archive('GET', container, '/made/here/d');
+    assert.equal(status, 200);
+    assert.deepEqual(listing(body), ['d/', 'd/link', 'd/sub/', 'd/sub/large']);
+    const content = execFileSync('tar', ['-xO', 'd/sub/large'], { input: body, maxBuffer: 1 << 28 });
+    assert.ok(content.equals(Buffer.alloc(5_000_000, 'data ')));
+  }
+  const sum = await daemon.hyperctl([
+    'exec',
+    'runs',
+    'sh',
+    '-c',
+    'readlink /made/here/d/link; wc -c < /made/here/d/link',
+  ]);
+  assert.equal(sum.stdout, 'sub/large\n5000000\n');
+  const old = await archive('GET', 'ended', '/file');
+  assert.equal(execFileSync('tar', ['-xO'], { input: old.body }).toString(), 'old\n');
+  await daemon.hyperctl(['start', '-c', 'ended']);
+  rmSync(source, { recursive: true });
+});
+
+const wrongArchives: readonly (readonly ['GET' | 'PUT', string, string, number, RegExp])[] = [
+  ['GET', 'runs', '/none', 404, /pack "\/none": .*No such file/],
+  ['GET', 'runs', 'relative', 404, /want an absolute one/],
+  ['PUT', 'runs', '/etc/hostname', 400, /no directory/],
+  ['PUT', 'runs', '/tmp', 400, /cut off|checksum/],
+  ['GET', 'nobody', '/', 404, /nobody/],
+];
+for (const [method, container, path, status, message] of wrongArchives) {
+  test(`${method} of ${path} of ${container} is answered with ${status}`, async () => {
+    const answer = await archive(
+      method,
+      container,
+      path,
+      method === 'PUT' ? Buffer.alloc(700, 'x') : undefined,
+    );
+    assert.equal(answer.status, status, answer.body.toString());
+    assert.match(answer.body.toString(), message);
   });
 }

@@ -1,4 +1,4 @@
-import { HyperError } from '../errors.ts';
+import { HyperError, isHyperError } from '../errors.ts';
 import {
   type GuestProcess,
   guestText,
@@ -64,7 +64,7 @@ export async function* archiveTar(start: StartBuiltin, path: string): AsyncGener
     hasEnded = true;
     if (exitCode !== 0) throw output.failure(`pack "${path}"`, 'not-found');
   } finally {
-    if (!hasEnded) await process.signal(9);
+    if (!hasEnded) await kill(process);
     await process.exited;
     await release();
   }
@@ -75,11 +75,20 @@ async function ending({ process, release }: BuiltinRun, work: () => Promise<void
   try {
     await work();
   } catch (error) {
-    await process.signal(9);
+    await kill(process);
     throw error;
   } finally {
     await process.exited;
     await release();
+  }
+}
+
+/** It may have ended meanwhile. */
+async function kill(process: GuestProcess): Promise<void> {
+  try {
+    await process.signal(9);
+  } catch (error) {
+    if (!isHyperError(error, 'not-found')) throw error;
   }
 }
 
