@@ -8,6 +8,7 @@ import {
 } from '../guest/index.ts';
 
 const MAX_SAID_BYTES = 1024;
+const SAID_GRACE_MS = 5_000;
 
 /** A built-in process. `release` once it has ended: the guest forgets it. */
 export interface BuiltinRun {
@@ -34,7 +35,7 @@ export async function extractTar(
     const fed = feed(process, tar);
     fed.catch(() => undefined); // a guest that has ended says why by itself
     const { exitCode } = await process.exited;
-    if (exitCode !== 0) throw output.failure(`unpack files below "${directory}"`);
+    if (exitCode !== 0) throw await output.failure(`unpack files below "${directory}"`);
     await fed;
   });
 }
@@ -62,7 +63,7 @@ export async function* archiveTar(start: StartBuiltin, path: string): AsyncGener
     }
     const { exitCode } = await process.exited;
     hasEnded = true;
-    if (exitCode !== 0) throw output.failure(`pack "${path}"`, 'not-found');
+    if (exitCode !== 0) throw await output.failure(`pack "${path}"`, 'not-found');
   } finally {
     if (!hasEnded) await kill(process);
     await process.exited;
@@ -97,6 +98,7 @@ class BuiltinOutput implements OutputSink {
   readonly #pieces: { readonly chunk: Buffer; readonly endOffset: number }[] = [];
   #said = Buffer.alloc(0);
   #hasEnded = false;
+  readonly #hasSaid = Promise.withResolvers<void>();
   #arrived = Promise.withResolvers<void>();
 
   data(stream: OutputStream, chunk: Uint8Array, endOffset: number): void {
@@ -108,6 +110,7 @@ class BuiltinOutput implements OutputSink {
 
   end(stream: OutputStream): void {
     if (stream === 'stdout') this.#hasEnded = true;
+    else this.#hasSaid.resolve();
     this.#wake();
   }
 
@@ -120,7 +123,14 @@ class BuiltinOutput implements OutputSink {
     }
   }
 
-  failure(action: string, code: 'invalid-argument' | 'not-found' = 'invalid-argument'): HyperError {
+  /** What the process has said may come behind the news of its end. */
+  async failure(
+    action: string,
+    code: 'invalid-argument' | 'not-found' = 'invalid-argument',
+  ): Promise<HyperError> {
+    const timer = setTimeout(this.#hasSaid.resolve, SAID_GRACE_MS);
+    await this.#hasSaid.promise;
+    clearTimeout(timer);
     return new HyperError(
       code,
       `${action}: ${guestText(this.#said.toString()) || 'the guest gave no reason'}`,
