@@ -15,7 +15,7 @@ export interface Call {
   readonly signal: AbortSignal;
   /** The decoded JSON body of a route with `body: 'json'`; undefined when there is none. */
   readonly json: unknown;
-  /** The unread body of a route with `body: 'stream'`. */
+  /** The unread body of a route with `body: 'stream'`; destroying it does not end the connection. */
   readonly body: Readable;
 }
 

@@ -74,6 +74,43 @@ export async function startApi(fakes: Fakes): Promise<TestApi> {
   };
 }
 
+export interface Reply {
+  readonly status: number;
+  readonly head: string;
+  readonly body: string;
+}
+
+/** One request on a connection of its own; a chunked body is put together. */
+export async function send(
+  api: TestApi,
+  line: string,
+  headers: readonly string[] = [],
+  body = '',
+): Promise<Reply> {
+  const length = body === '' ? [] : [`Content-Length: ${Buffer.byteLength(body)}`];
+  const head = [`${line} HTTP/1.1`, 'Host: h', 'Connection: close', ...headers, ...length];
+  const text = await api.exchange(`${head.join('\r\n')}\r\n\r\n${body}`);
+  const [replyHead = '', ...rest] = text.split('\r\n\r\n');
+  const raw = rest.join('\r\n\r\n');
+  const chunked = /transfer-encoding: chunked/i.test(replyHead);
+  return {
+    status: Number(replyHead.split(' ')[1]),
+    head: replyHead,
+    body: chunked ? dechunk(raw) : raw,
+  };
+}
+
+function dechunk(raw: string): string {
+  let [text, rest] = ['', raw];
+  for (;;) {
+    const end = rest.indexOf('\r\n');
+    const size = Number.parseInt(rest.slice(0, end), 16);
+    if (!size) return text;
+    text += rest.slice(end + 2, end + 2 + size);
+    rest = rest.slice(end + 2 + size + 2);
+  }
+}
+
 /** A running container, as the pod service describes it. */
 export function containerView(changes: Partial<ContainerView> = {}): ContainerView {
   const spec = parsePodSpec({ id: 'web', containers: [{ name: 'web', image: 'busybox' }] });

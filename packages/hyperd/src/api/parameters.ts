@@ -26,6 +26,11 @@ export class Parameters {
     return this.optional(...names) ?? '';
   }
 
+  /** Every value that is given and not empty. */
+  all(name: string): readonly string[] {
+    return this.#values.getAll(name).filter((value) => value !== '');
+  }
+
   /** As `text`; throws `invalid-argument` where it is empty. */
   required(...names: readonly string[]): string {
     const value = this.text(...names);

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { PassThrough, type Readable } from 'node:stream';
 import { HyperError } from '../errors.ts';
 
 /** A pod specification with its files inside. */
@@ -10,7 +11,7 @@ const DROP_LIMIT_BYTES = 64 * 1024 * 1024;
 const BODY_TIMEOUT_MS = 30_000;
 
 /** The whole body as text. Throws `invalid-argument` beyond `limitBytes`, `timeout` when it does not arrive, `canceled` when the client goes. */
-export async function readBody(request: IncomingMessage, limitBytes: number): Promise<string> {
+export async function readBody(request: Readable, limitBytes: number): Promise<string> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   const timeout = new HyperError('timeout', `read request body: not complete within ${BODY_TIMEOUT_MS} ms`);
@@ -67,4 +68,37 @@ export function parseJson(text: string, what: string): unknown {
   } catch (error) {
     throw new HyperError('invalid-spec', `read ${what}: not JSON: ${(error as Error).message}`);
   }
+}
+
+/**
+ * A request's body as a stream that ends without its connection: whoever stops reading early leaves the connection to the answer. Fails
+ * `canceled` when the client goes.
+ */
+export function bodyStream(request: IncomingMessage): Readable {
+  const body = new PassThrough();
+  const fail = (cause?: unknown): void => {
+    if (!request.complete) {
+      body.destroy(new HyperError('canceled', 'read request body: the client has gone', { cause }));
+    }
+  };
+  body.on('error', () => undefined); // told to the reader, where there still is one
+  request.once('error', fail).once('close', fail);
+  return request.pipe(body);
+}
+
+/**
+ * Reads and drops what is left of a body when the answer has been given, because a client that still sends would not see it. Beyond a
+ * bound of bytes or time the connection ends.
+ */
+export function dropRest(request: IncomingMessage): void {
+  if (request.complete || request.destroyed) return;
+  let leftBytes = DROP_LIMIT_BYTES;
+  const timer = setTimeout(() => request.destroy(), BODY_TIMEOUT_MS);
+  request.once('close', () => clearTimeout(timer));
+  request.on('error', () => request.destroy()); // the client has gone
+  request.on('data', (chunk: Buffer) => {
+    leftBytes -= chunk.length;
+    if (leftBytes < 0) request.destroy();
+  });
+  request.resume();
 }

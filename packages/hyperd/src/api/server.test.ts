@@ -6,43 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { HyperError, isHyperError } from '../errors.ts';
-import type { ProgressListener } from '../images/image-service.ts';
 import type { LogLine } from '../pods/pod-service.ts';
 import type { PodSpec } from '../pods/spec/index.ts';
-import { containerView, podView, startApi, type TestApi } from './fake-services.ts';
+import { containerView, podView, send, startApi } from './fake-services.ts';
 import { createApi } from './index.ts';
-
-interface Reply {
-  readonly status: number;
-  readonly head: string;
-  readonly body: string;
-}
-
-/** One request on a connection of its own; a chunked body is put together. */
-async function send(api: TestApi, line: string, headers: readonly string[] = [], body = ''): Promise<Reply> {
-  const length = body === '' ? [] : [`Content-Length: ${Buffer.byteLength(body)}`];
-  const head = [`${line} HTTP/1.1`, 'Host: h', 'Connection: close', ...headers, ...length];
-  const text = await api.exchange(`${head.join('\r\n')}\r\n\r\n${body}`);
-  const [replyHead = '', ...rest] = text.split('\r\n\r\n');
-  const raw = rest.join('\r\n\r\n');
-  const chunked = /transfer-encoding: chunked/i.test(replyHead);
-  return {
-    status: Number(replyHead.split(' ')[1]),
-    head: replyHead,
-    body: chunked ? dechunk(raw) : raw,
-  };
-}
-
-function dechunk(raw: string): string {
-  let [text, rest] = ['', raw];
-  for (;;) {
-    const end = rest.indexOf('\r\n');
-    const size = Number.parseInt(rest.slice(0, end), 16);
-    if (!size) return text;
-    text += rest.slice(end + 2, end + 2 + size);
-    rest = rest.slice(end + 2 + size + 2);
-  }
-}
 
 const json = ['Content-Type: application/json; charset=utf-8'];
 
@@ -284,87 +251,6 @@ test('a wait whose client goes is aborted', async () => {
   const signal = await waiting.promise;
   connection.destroy();
   if (!signal.aborted) await once(signal, 'abort');
-});
-
-function pulling(report: (onProgress: ProgressListener) => void, error?: Error) {
-  return {
-    images: {
-      pull: async (
-        _reference: string,
-        { onProgress = () => undefined }: { onProgress?: ProgressListener } = {},
-      ) => {
-        report(onProgress);
-        if (error) throw error;
-        return undefined as never;
-      },
-    },
-  };
-}
-
-test('a pull streams its progress, a message a line with CRLF', async () => {
-  await using api = await startApi(
-    pulling((onProgress) => {
-      onProgress({ status: 'Pulling from library/busybox', id: 'latest' });
-      onProgress({ status: 'Downloading', id: 'abc', progressDetail: { current: 1, total: 100 } });
-    }),
-  );
-  const { status, head, body } = await send(api, 'POST /image/create?imageName=busybox');
-  assert.equal(status, 200);
-  assert.match(head, /^Content-Type: application\/json\r?$/im);
-  assert.equal(
-    body,
-    '{"status":"Pulling from library/busybox","id":"latest"}\r\n' +
-      '{"status":"Downloading","id":"abc","progressDetail":{"current":1,"total":100},"progress":"1 B/ 100 B"}\r\n',
-  );
-});
-
-test('a pull that fails before its first message has a status, later the error is in the stream', async () => {
-  const missing = new HyperError('not-found', 'No such image: nope:latest');
-  await using early = await startApi(pulling(() => undefined, missing));
-  assert.equal((await send(early, 'POST /image/create?imageName=nope')).status, 404);
-  await using late = await startApi(pulling((onProgress) => onProgress({ status: 'Pulling' }), missing));
-  const reply = await send(late, 'POST /image/create?imageName=nope');
-  assert.deepEqual(
-    [reply.status, reply.body],
-    [
-      200,
-      '{"status":"Pulling"}\r\n{"error":"No such image: nope:latest","errorDetail":{"code":404,"message":"No such image: nope:latest"}}\r\n',
-    ],
-  );
-});
-
-for (const [query, reference] of [
-  ['imageName=busybox', 'busybox'],
-  ['imageName=busybox&tag=1.36', 'busybox:1.36'],
-  [`imageName=busybox&tag=sha256:${'a'.repeat(64)}`, `busybox@sha256:${'a'.repeat(64)}`],
-] as const) {
-  test(`pulling ${query} is of ${reference}`, async () => {
-    const references: string[] = [];
-    await using api = await startApi({
-      images: { pull: async (name) => references.push(name) as never },
-    });
-    await send(api, `POST /image/create?${query}`);
-    assert.deepEqual(references, [reference]);
-  });
-}
-
-test('an archive to load is streamed, whatever its size', async () => {
-  let sizeBytes = 0;
-  await using api = await startApi({
-    images: {
-      load: async (archive) => {
-        for await (const chunk of archive) sizeBytes += (chunk as Buffer).length;
-        return [];
-      },
-    },
-  });
-  const reply = await send(
-    api,
-    'POST /image/load',
-    ['Content-Type: application/x-tar'],
-    'x'.repeat(6 * 1024 * 1024),
-  );
-  assert.deepEqual([reply.status, reply.body, sizeBytes], [200, '', 6 * 1024 * 1024]);
 });
 
 test('the socket is for owner and group only, and is removed with the server', async () => {

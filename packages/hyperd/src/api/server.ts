@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { HyperError, messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
@@ -9,7 +10,15 @@ import type { Call, HijackRoute, PlainRoute, Route } from './call.ts';
 import { refuseHijacked, runHijacked } from './hijack.ts';
 import { listenOn, parseHost } from './listen.ts';
 import { Parameters } from './parameters.ts';
-import { FORM_LIMIT_BYTES, hasBody, mediaType, readBody, readJsonBody } from './request-body.ts';
+import {
+  bodyStream,
+  dropRest,
+  FORM_LIMIT_BYTES,
+  hasBody,
+  mediaType,
+  readBody,
+  readJsonBody,
+} from './request-body.ts';
 import { upgradeHijackedRequests } from './upgrade.ts';
 
 const HEADERS_TIMEOUT_MS = 60_000;
@@ -171,6 +180,7 @@ export class ApiServer implements AsyncDisposable {
       this.#report(error, reply);
       sendError(reply, error, route.statuses);
     }
+    if (route.body === 'stream') dropRest(request.raw);
     return reply;
   }
 
@@ -211,7 +221,7 @@ export class ApiServer implements AsyncDisposable {
     }
     return {
       ...{ parameters: new Parameters(query, form), version: this.#versions.get(raw), headers: raw.headers },
-      ...{ signal, json, body: raw },
+      ...{ signal, json, body: body === 'stream' && !isForm ? bodyStream(raw) : Readable.from([]) },
     };
   }
 

@@ -1,104 +1,138 @@
 import { HyperError } from '../../errors.ts';
-import type { ProgressMessage } from '../../images/image-service.ts';
-import { type Answer, type AnswerStream, type Call, env, type Route } from '../call.ts';
-import { ProgressQueue } from '../progress-queue.ts';
-import { registryAuth } from '../registry-auth.ts';
-import { filterImages, imageStrings, removalShape } from '../shapes/images.ts';
-import { errorLine, progressLine } from '../shapes/progress.ts';
+import type { ImageService, ImageSummary } from '../../images/image-service.ts';
+import { type Call, done, env, json, type Route } from '../call.ts';
+import { parseImageFilters, selectImages } from '../image-filters.ts';
+import { imageUsers } from '../image-users.ts';
+import {
+  historyShape,
+  imageInfoShape,
+  imageStrings,
+  pruneShape,
+  removalShape,
+  usageShape,
+} from '../shapes/images.ts';
 import type { RouteContext } from './context.ts';
 
-/** Images. */
+const LIST_PARAMETERS = {
+  all: 'no effect: there are no intermediate images',
+  filter: 'only this repository, or this name; `*` and `?` stand for any part',
+  filters: 'JSON object of lists: `reference`, `label`, `dangling`, `before`, `since`',
+};
+const IMAGE = 'reference, id or unique prefix of an id';
+
+/** Images that are on this host. */
 export function imageRoutes({ images, pods }: RouteContext): Route[] {
   return [
     {
-      ...{ method: 'GET', path: '/images/get' },
+      ...{ method: 'GET', path: '/images/get', parameters: LIST_PARAMETERS },
       summary: 'Lists images, newest first',
-      parameters: {
-        all: 'no effect: there are no intermediate images',
-        filter: 'only this repository; `*` and `?` stand for any part',
-        filters: 'JSON object of lists: `reference`, `dangling`',
-      },
       answers: '200 `imagesList`: `repository:tag:id:created:size`, one string a tag',
-      handle: async ({ parameters }) => {
-        const selected = filterImages(
-          await images.list(),
-          parameters.text('filter'),
-          parameters.text('filters'),
-        );
-        return env(200, { imagesList: imageStrings(selected) });
-      },
+      handle: async (call) =>
+        env(200, { imagesList: imageStrings(await selected(images, await images.list(), call)) }),
     },
     {
-      ...{ method: 'POST', path: '/image/create' },
-      summary: 'Pulls an image; the header `X-Registry-Auth` holds base64-encoded JSON credentials',
-      parameters: { imageName: 'reference of the image', tag: 'tag or digest, where the name has none' },
-      answers: "200 stream of Docker's progress messages",
-      handle: (call) => {
-        const reference = referenceOf(call);
-        const auth = registryAuth(call.headers['x-registry-auth']);
-        return progressAnswer((onProgress) =>
-          images.pull(reference, { ...(auth ? { auth } : {}), onProgress, signal: call.signal }),
-        );
-      },
+      ...{ method: 'GET', path: '/images/json', parameters: LIST_PARAMETERS },
+      summary: 'Lists images with their place on disk, newest first',
+      answers:
+        '200 list of `Id`, `RepoTags`, `RepoDigests`, `Created`, `Size` (layers, uncompressed), `SharedSize` and `UniqueSize` (on disk, with and without other images), `Labels`',
+      handle: async (call) => json(200, usageShape(await selected(images, await images.listUsage(), call))),
     },
     {
-      ...{ method: 'POST', path: '/image/load', body: 'stream', parameters: {} },
-      summary: 'Takes in a `docker save` archive or an OCI layout: a tar stream, plain or compressed',
-      answers: "200 stream of Docker's progress messages",
-      handle: ({ body, signal }) =>
-        progressAnswer(async (onProgress) => {
-          const loaded = await images.load(body, { onProgress, signal });
-          for (const { tags, id } of loaded)
-            onProgress({ stream: `Loaded image: ${tags.join(', ') || id}\n` });
-        }),
+      ...{ method: 'GET', path: '/image/info', parameters: { 'imageName/imageId': IMAGE } },
+      summary: 'Tells all about an image',
+      answers:
+        '200 `Id`, `RepoTags`, `RepoDigests`, `Created`, `Author`, `Comment`, `Architecture`, `Os`, `Size`, `Config`, `RootFS`, `ManifestDigest`; 404 unknown',
+      handle: async (call) => json(200, imageInfoShape(await images.inspect(imageOf(call)))),
+    },
+    {
+      ...{ method: 'GET', path: '/image/history', parameters: { 'imageName/imageId': IMAGE } },
+      summary: 'Tells the steps that an image was made in, newest first',
+      answers: '200 list of `Id`, `Created`, `CreatedBy`, `Tags`, `Size`, `Comment`; 404 unknown',
+      handle: async (call) => json(200, historyShape(await images.history(imageOf(call)))),
+    },
+    {
+      ...{ method: 'POST', path: '/image/tag' },
+      summary: 'Gives an image a further name; takes it from the image that has it',
+      parameters: {
+        'imageName/imageId': IMAGE,
+        repo: 'repository of the new name',
+        tag: 'tag of the new name (default: `latest`)',
+        target: 'the new name as a whole, in place of `repo` and `tag`',
+      },
+      answers: '201 `ID` (the new name), `Code`, `Cause`; 404 unknown',
+      handle: async (call) => {
+        const { parameters } = call;
+        const tag = parameters.text('tag').trim();
+        const repository = parameters.text('repo').trim();
+        const target = parameters.text('target').trim() || (tag ? `${repository}:${tag}` : repository);
+        if (target === '' || (repository === '' && target.startsWith(':'))) {
+          throw new HyperError(
+            'invalid-argument',
+            'tag image: give the new name as "repo" and "tag", or as "target"',
+          );
+        }
+        await images.tag(imageOf(call), target);
+        return done(201, target);
+      },
     },
     {
       ...{ method: 'DELETE', path: '/image' },
-      summary: 'Removes a name of an image, and the image with its last one',
-      parameters: {
-        imageId: 'reference, id or unique prefix of an id',
-        force: 'remove all names',
-        noprune: 'no effect: layers have no images of their own',
-      },
-      answers: '200 `imagesList`: `untaged` and `deleted` steps; 404 unknown; 409 in use',
-      handle: async ({ parameters }) => {
-        const reference = parameters.text('imageId', 'imageName').trim();
-        if (reference === '') throw new HyperError('invalid-argument', 'image name cannot be blank');
-        const removals = await images.remove(reference, {
-          force: parameters.flag('force'),
-          inUse: (id) => pods.containersOfImage(id),
-        });
-        return env(200, { imagesList: removalShape(removals) });
-      },
+      ...removal({ images, pods }),
+    },
+    {
+      ...{ method: 'POST', path: '/images/remove' },
+      ...removal({ images, pods }),
+      summary: 'The same for clients of the first releases',
+    },
+    {
+      ...{ method: 'POST', path: '/images/prune' },
+      summary: 'Removes images without a tag that no container uses',
+      parameters: { all: 'also those with a tag' },
+      answers: '200 `Removed`: `Untagged` and `Deleted` steps; `SpaceReclaimed`: bytes of disk',
+      handle: async ({ parameters }) =>
+        json(200, pruneShape(await images.prune({ all: parameters.flag('all'), users: imageUsers(pods) }))),
     },
   ];
 }
 
-function referenceOf({ parameters }: Call): string {
-  const name = parameters.text('imageName').trim();
-  const tag = parameters.text('tag').trim();
-  if (name === '') {
-    throw new HyperError('unsupported', 'create image: only pulling is supported; give "imageName"');
-  }
-  if (tag === '') return name;
-  return /^[a-z0-9]+:[0-9a-f]{32,}$/.test(tag) ? `${name}@${tag}` : `${name}:${tag}`;
-}
-
-/** A stream of what `work` reports. An error before the first message is an ordinary error, a later one the stream's last message. */
-function progressAnswer(work: (onProgress: (message: ProgressMessage) => void) => Promise<unknown>): Answer {
+function removal({
+  images,
+  pods,
+}: Pick<RouteContext, 'images' | 'pods'>): Pick<
+  Extract<Route, { handle: unknown }>,
+  'summary' | 'parameters' | 'answers' | 'handle'
+> {
   return {
-    kind: 'stream',
-    contentType: 'application/json',
-    async produce(out: AnswerStream) {
-      const queue = new ProgressQueue((message) => out.write(progressLine(message)));
-      try {
-        await work((message) => queue.push(message));
-        await queue.flushed();
-      } catch (error) {
-        await queue.flushed();
-        if (!out.isOpen) throw error;
-        await out.write(errorLine(error));
-      }
+    summary: 'Removes a name of an image, and the image with its last one',
+    parameters: {
+      'imageId/imageName': IMAGE,
+      force: 'remove all names, also where stopped containers need the image',
+      noprune: 'no effect: layers have no images of their own',
+    },
+    answers: '200 `imagesList`: `untaged` and `deleted` steps; 404 unknown; 409 in use',
+    handle: async ({ parameters }) => {
+      const reference = parameters.text('imageId', 'imageName').trim();
+      if (reference === '') throw new HyperError('invalid-spec', 'image name cannot be blank');
+      const removals = await images.remove(reference, {
+        force: parameters.flag('force'),
+        users: imageUsers(pods),
+      });
+      return env(200, { imagesList: removalShape(removals) });
     },
   };
+}
+
+function imageOf({ parameters }: Call): string {
+  const reference = parameters.text('imageName', 'imageId').trim();
+  if (reference === '') throw new HyperError('invalid-argument', 'read parameters: "imageName" is missing');
+  return reference;
+}
+
+async function selected<T extends ImageSummary>(
+  images: ImageService,
+  listed: readonly T[],
+  { parameters }: Call,
+): Promise<T[]> {
+  const filters = parseImageFilters(parameters.text('filter'), parameters.text('filters'));
+  return selectImages(listed, filters, async (reference) => (await images.inspect(reference)).createdAt);
 }

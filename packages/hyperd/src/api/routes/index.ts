@@ -1,8 +1,12 @@
 import type { Route } from '../call.ts';
+import { authRoutes } from './auth.ts';
+import { containerFileRoutes } from './container-files.ts';
 import { containerRoutes } from './containers.ts';
 import type { RouteContext } from './context.ts';
 import { execRoutes } from './exec-attach.ts';
+import { imageTransferRoutes } from './image-transfers.ts';
 import { imageRoutes } from './images.ts';
+import { machineRoutes } from './machines.ts';
 import { podRoutes } from './pods.ts';
 import { systemRoutes } from './system.ts';
 
@@ -11,8 +15,9 @@ export function allRoutes(context: RouteContext): Readonly<Record<string, readon
   return {
     System: systemRoutes(context),
     Pods: podRoutes(context),
-    Containers: containerRoutes(context),
+    Machines: machineRoutes(context),
+    Containers: [...containerRoutes(context), ...containerFileRoutes(context)],
     'Execs and sessions': execRoutes(context),
-    Images: imageRoutes(context),
+    Images: [...imageTransferRoutes(context), ...imageRoutes(context), ...authRoutes(context)],
   };
 }

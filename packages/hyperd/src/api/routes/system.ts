@@ -49,16 +49,18 @@ export function systemRoutes(context: RouteContext): Route[] {
 }
 
 async function daemonInfo({ pods, images, machines, about }: RouteContext): Promise<Record<string, unknown>> {
-  const [all, imageList, hypervisor] = [pods.list(), await images.list(), await machines.info()];
+  const [all, usage, hypervisor] = [pods.list(), await images.usage(), await machines.info()];
   return {
     ID: String(process.pid),
     Containers: all.reduce((sum, pod) => sum + pod.containers.length, 0),
-    Images: imageList.length,
+    Images: usage.images,
     Pods: all.length,
-    Driver: 'squashfs',
+    Driver: 'erofs',
     DriverStatus: [
       ['Hypervisor', `${hypervisor.driver} ${hypervisor.version}`],
       ['Accelerator', `${hypervisor.accelerator} (${hypervisor.acceleratorReason})`],
+      ['Image blobs', decimalSize(usage.blobBytes)],
+      ['Root filesystems', decimalSize(usage.rootfsBytes)],
     ],
     DockerRootDir: about.rootDirectory,
     IndexServerAddress: INDEX_SERVER,
@@ -67,6 +69,13 @@ async function daemonInfo({ pods, images, machines, about }: RouteContext): Prom
     'Operating System': await operatingSystem(),
     Name: hostname(),
   };
+}
+
+/** Four digits in decimal units: `1.234 MB`. */
+function decimalSize(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+  const unit = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  return `${Number((bytes / 1000 ** unit).toPrecision(4))} ${units[unit]}`;
 }
 
 async function memoryTotalKib(): Promise<number> {

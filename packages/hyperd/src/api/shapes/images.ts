@@ -1,20 +1,24 @@
-import { HyperError } from '../../errors.ts';
-import type { ImageSummary, Removal } from '../../images/image-service.ts';
+import type {
+  HistoryEntry,
+  ImageDetails,
+  ImageSummary,
+  ImageUsage,
+  PruneResult,
+  Removal,
+} from '../../images/image-service.ts';
 
 /** `repository:tag:id:created:size`, one string a tag, newest first; the fields are split off from the right. */
 export function imageStrings(images: readonly ImageSummary[]): string[] {
-  return [...images]
-    .sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime())
-    .flatMap((image) =>
-      namesOf(image).map((name) =>
-        [
-          name,
-          image.id.replace(/^sha256:/, ''),
-          Math.floor(image.createdAt.getTime() / 1000),
-          image.sizeBytes,
-        ].join(':'),
-      ),
-    );
+  return newestFirst(images).flatMap((image) =>
+    namesOf(image).map((name) =>
+      [
+        name,
+        image.id.replace(/^sha256:/, ''),
+        Math.floor(image.createdAt.getTime() / 1000),
+        image.sizeBytes,
+      ].join(':'),
+    ),
+  );
 }
 
 function namesOf({ tags, digests }: ImageSummary): readonly string[] {
@@ -31,54 +35,44 @@ export function removalShape(removals: readonly Removal[]): object[] {
   );
 }
 
-/**
- * The images that `filter` (a repository, with `*` and `?`) and Docker's `filters` select. Throws `invalid-argument`
- * for filters other than `reference` and `dangling`.
- */
-export function filterImages(
-  images: readonly ImageSummary[],
-  filter: string,
-  filters: string,
-): readonly ImageSummary[] {
-  const { references, dangling } = readFilters(filters);
-  if (filter !== '') references.push(filter);
-  return images
-    .filter((image) => dangling === undefined || (image.tags.length === 0) === dangling)
-    .map((image) => {
-      if (references.length === 0) return image;
-      return { ...image, tags: image.tags.filter((tag) => references.some((glob) => selects(glob, tag))) };
-    })
-    .filter((image) => references.length === 0 || image.tags.length > 0);
+/** What a pruning took away, and the bytes of disk that are free again. */
+export function pruneShape({ removals, reclaimedBytes }: PruneResult): object {
+  const removed = removals.map((removal) =>
+    'untagged' in removal ? { Untagged: removal.untagged } : { Deleted: removal.deleted },
+  );
+  return { Removed: removed, SpaceReclaimed: reclaimedBytes };
 }
 
-function readFilters(text: string): { references: string[]; dangling: boolean | undefined } {
-  if (text === '') return { references: [], dangling: undefined };
-  const wanted = 'want {"reference": [...]} or {"dangling": ["true"]}';
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new HyperError('invalid-argument', `read filters "${text}": ${wanted}`, { cause: error });
-  }
-  const result: { references: string[]; dangling: boolean | undefined } = {
-    references: [],
-    dangling: undefined,
+/** An image as `docker images` knows it, with its place on disk; newest first. */
+export function usageShape(images: readonly ImageUsage[]): object[] {
+  return newestFirst(images).map((image) => ({
+    ...{ Id: image.id, RepoTags: image.tags, RepoDigests: image.digests },
+    Created: Math.floor(image.createdAt.getTime() / 1000),
+    ...{ Size: image.sizeBytes, SharedSize: image.sharedBytes, UniqueSize: image.uniqueBytes },
+    Labels: image.labels,
+  }));
+}
+
+/** All about an image, in the names of `docker inspect`. */
+export function imageInfoShape(image: ImageDetails): object {
+  return {
+    ...{ Id: image.id, RepoTags: image.tags, RepoDigests: image.digests },
+    ...{ Created: image.createdAt.toISOString(), Author: image.author, Comment: image.comment },
+    ...{ Architecture: image.architecture, Os: image.os, Size: image.sizeBytes, Config: image.config },
+    RootFS: { Type: 'layers', Layers: image.diffIds },
+    ManifestDigest: image.manifestDigest,
   };
-  for (const [name, values] of Object.entries(json ?? {})) {
-    const list = Array.isArray(values) ? values.map(String) : Object.keys(values ?? {});
-    if (name === 'reference') result.references.push(...list);
-    else if (name === 'dangling') result.dangling = list.some((value) => value === 'true' || value === '1');
-    else throw new HyperError('invalid-argument', `read filters: "${name}" is not known, ${wanted}`);
-  }
-  return result;
 }
 
-/** Whether `glob` matches a tag as a whole or its repository. */
-function selects(glob: string, tag: string): boolean {
-  const pattern = glob
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replaceAll('*', '[^/]*')
-    .replaceAll('?', '[^/]');
-  const expression = new RegExp(`^${pattern}$`);
-  return expression.test(tag) || expression.test(tag.replace(/:[^/:]*$/, ''));
+/** The steps an image was made in, newest first, in the names of `docker history`. */
+export function historyShape(history: readonly HistoryEntry[]): object[] {
+  return history.map((entry) => ({
+    Id: entry.id ?? '<missing>',
+    Created: Math.floor(entry.createdAt.getTime() / 1000),
+    ...{ CreatedBy: entry.createdBy, Tags: entry.tags, Size: entry.sizeBytes, Comment: entry.comment },
+  }));
+}
+
+function newestFirst<T extends ImageSummary>(images: readonly T[]): T[] {
+  return [...images].sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
 }

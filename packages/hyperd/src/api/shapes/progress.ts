@@ -3,9 +3,9 @@ import { errorAnswer } from '../error-status.ts';
 
 /** One message of Docker's progress stream, with the carriage return and line feed that end it. */
 export function progressLine(message: ProgressMessage): string {
-  const { status, id, stream, progressDetail } = message;
+  const { status, id, stream, progressDetail, aux } = message;
   const detail = progressDetail?.current === undefined ? {} : { progress: progressText(progressDetail) };
-  return `${JSON.stringify({ stream, status, id, progressDetail, ...detail })}\r\n`;
+  return `${JSON.stringify({ stream, status, id, progressDetail, ...detail, aux })}\r\n`;
 }
 
 /** The message that ends a stream which has failed. */

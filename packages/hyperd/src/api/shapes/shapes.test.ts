@@ -5,7 +5,7 @@ import type { ImageSummary } from '../../images/image-service.ts';
 import type { ContainerState, PodState } from '../../pods/lifecycle.ts';
 import { containerView, podView } from '../fake-services.ts';
 import { containerInfo } from './container-info.ts';
-import { filterImages, imageStrings, removalShape } from './images.ts';
+import { imageStrings, removalShape } from './images.ts';
 import { listData, machineStrings } from './list.ts';
 import { podInfo } from './pod-info.ts';
 
@@ -146,7 +146,7 @@ test("a paused pod's machine is listed as paused", () => {
 
 const image = (digit: string, tags: string[], digests: string[] = []): ImageSummary => ({
   ...{ id: `sha256:${digit.repeat(64)}` as never, tags, digests },
-  ...{ createdAt: new Date(Number(digit) * 1000), sizeBytes: 42 },
+  ...{ createdAt: new Date(Number(digit) * 1000), sizeBytes: 42, labels: {} },
 });
 const images = [
   image('1', ['busybox:latest', 'localhost:5000/team/busybox:1.36']),
@@ -162,33 +162,6 @@ test('images are one string a tag, newest first, dangling ones with <none>', () 
     `localhost:5000/team/busybox:1.36:${'1'.repeat(64)}:1:42`,
   ]);
   assert.deepEqual(imageStrings([]), []);
-});
-
-for (const [filter, filters, names] of [
-  ['busybox', '', ['busybox:latest']],
-  ['busy*', '', ['busybox:latest']],
-  ['busybox:1.36', '', []],
-  ['localhost:5000/*/busybox', '', ['localhost:5000/team/busybox:1.36']],
-  ['', '{"reference":["busybox:l?test"]}', ['busybox:latest']],
-  ['', '{"reference":{"busybox":true}}', ['busybox:latest']],
-] as const) {
-  test(`image filter "${filter}" ${filters} selects ${names.join(', ') || 'nothing'}`, () => {
-    assert.deepEqual(
-      filterImages(images, filter, filters).flatMap(({ tags }) => tags),
-      names,
-    );
-  });
-}
-
-test('dangling images are those without tags; unknown filters are refused', () => {
-  assert.equal(filterImages(images, '', '{"dangling":["true"]}').length, 2);
-  assert.equal(filterImages(images, '', '{"dangling":["false"]}').length, 1);
-  for (const filters of ['{"size":["1"]}', 'nonsense']) {
-    assert.throws(
-      () => filterImages(images, '', filters),
-      (error) => isHyperError(error, 'invalid-argument'),
-    );
-  }
 });
 
 test('a removal has the spelling of the original', () => {

@@ -1,0 +1,26 @@
+import { HyperError } from '../../errors.ts';
+import { json, type Route } from '../call.ts';
+import { authOfBody } from '../registry-auth.ts';
+import type { RouteContext } from './context.ts';
+
+/** Logins at registries. */
+export function authRoutes({ images }: RouteContext): Route[] {
+  return [
+    {
+      ...{ method: 'POST', path: '/auth', body: 'stream', parameters: {} },
+      summary:
+        "Asks a registry whether it takes the credentials of the JSON body: `username`, `password`, `serveraddress` (default: Docker's)",
+      answers: '200 `Status`; 401 where it does not',
+      handle: async ({ body, signal }) => {
+        const auth = await authOfBody(body, 'read credentials');
+        if (auth === undefined) {
+          throw new HyperError(
+            'invalid-argument',
+            'read credentials: the body holds no username and password',
+          );
+        }
+        return json(200, { Status: await images.login(auth, signal) });
+      },
+    },
+  ];
+}
