@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough, type Readable } from 'node:stream';
 import { HyperError } from '../errors.ts';
 
@@ -87,14 +87,29 @@ export function bodyStream(request: IncomingMessage): Readable {
 }
 
 /**
- * Reads and drops what is left of a body when the answer has been given, because a client that still sends would not see it. Beyond a
- * bound of bytes or time the connection ends.
+ * Keeps the connection of a request with a streamed body open past its answer, also where the client asked to close it: a client that still
+ * sends would get a broken pipe in place of the answer. To be called before the answer begins; the function that it returns, when the answer
+ * has been given, reads and drops what is left of the body (beyond a bound of bytes or time the connection ends), then closes what the
+ * client wanted closed.
  */
-export function dropRest(request: IncomingMessage): void {
-  if (request.complete || request.destroyed) return;
+export function keepOpenForAnswer(request: IncomingMessage, response: ServerResponse): () => void {
+  const { socket } = request;
+  const closes = !response.shouldKeepAlive;
+  response.shouldKeepAlive = true;
+  const finish = (): void => {
+    if (closes) socket.end();
+  };
+  return () => {
+    if (request.complete || request.destroyed) finish();
+    else dropRest(request, finish);
+  };
+}
+
+function dropRest(request: IncomingMessage, finish: () => void): void {
   let leftBytes = DROP_LIMIT_BYTES;
   const timer = setTimeout(() => request.destroy(), BODY_TIMEOUT_MS);
   request.once('close', () => clearTimeout(timer));
+  request.once('end', finish);
   request.on('error', () => request.destroy()); // the client has gone
   request.on('data', (chunk: Buffer) => {
     leftBytes -= chunk.length;

@@ -12,9 +12,9 @@ import { listenOn, parseHost } from './listen.ts';
 import { Parameters } from './parameters.ts';
 import {
   bodyStream,
-  dropRest,
   FORM_LIMIT_BYTES,
   hasBody,
+  keepOpenForAnswer,
   mediaType,
   readBody,
   readJsonBody,
@@ -173,6 +173,7 @@ export class ApiServer implements AsyncDisposable {
 
   async #answer(route: PlainRoute, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const signal = this.#signalOf(reply.raw);
+    const answered = route.body === 'stream' ? keepOpenForAnswer(request.raw, reply.raw) : undefined;
     try {
       const call = await this.#call(request, signal, route.body);
       await sendAnswer(reply, await route.handle(call), signal);
@@ -180,7 +181,7 @@ export class ApiServer implements AsyncDisposable {
       this.#report(error, reply);
       sendError(reply, error, route.statuses);
     }
-    if (route.body === 'stream') dropRest(request.raw);
+    answered?.();
     return reply;
   }
 

@@ -28,6 +28,7 @@ export async function pullManifest(
     headers: { accept: ACCEPT },
     scopes: [pullScope(path)],
   });
+  if (answer.status === 404) throw new Failure('not-found', `not found: ${(await refusal(answer)).message}`);
   if (answer.status !== 200) throw await refusal(answer);
   const bytes = await collect(answer, MAX_MANIFEST_BYTES);
   const expected = asDigest(tagOrDigest);
