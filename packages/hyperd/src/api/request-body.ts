@@ -115,5 +115,6 @@ function dropRest(request: IncomingMessage, finish: () => void): void {
     leftBytes -= chunk.length;
     if (leftBytes < 0) request.destroy();
   });
+  request.unpipe(); // the body's own end would pause the request once more
   request.resume();
 }
