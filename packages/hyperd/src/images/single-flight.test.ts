@@ -34,3 +34,23 @@ test('one who stops waiting does not end the work for the others; the last one d
   await assert.rejects(waits[1] as Promise<string>, (error) => isHyperError(error, 'canceled'));
   assert.equal(aborted, true);
 });
+
+test('who stops waiting last is told when the work has ended; who asks meanwhile begins anew', async () => {
+  const flights = new SingleFlight<string, string>();
+  const cleanedUp = Promise.withResolvers<void>();
+  let isClean = false;
+  const client = new AbortController();
+  const canceled = flights.run('a', client.signal, async (signal) => {
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    await cleanedUp.promise;
+    isClean = true;
+    return 'old';
+  });
+  client.abort();
+  await new Promise(setImmediate);
+  const next = flights.run('a', undefined, async () => `new, clean: ${isClean}`);
+  cleanedUp.resolve();
+  await assert.rejects(canceled, (error) => isHyperError(error, 'canceled'));
+  assert.equal(isClean, true);
+  assert.equal(await next, 'new, clean: true');
+});
