@@ -87,6 +87,11 @@ export class ContainerLogs {
     for (let number = 1; number < DEFAULT_MAX_FILES; number++) await rm(`${path}.${number}`, { force: true });
   }
 
+  /** Everything of a pod that is being removed. */
+  async removePod(pod: PodId): Promise<void> {
+    await rm(join(this.#directory, pod), { recursive: true, force: true });
+  }
+
   #path(pod: PodId, container: ContainerId): string {
     return join(this.#directory, pod, `${container}-json.log`);
   }

@@ -1,7 +1,6 @@
-import { HyperError, messageOf } from '../errors.ts';
+import { HyperError, isHyperError, messageOf } from '../errors.ts';
 import {
   CommandError,
-  type ContainerStart,
   type ExitStatus,
   type GuestAgent,
   type GuestProcess,
@@ -10,22 +9,21 @@ import {
   type OutputSink,
   type ProcessSpec,
 } from '../guest/index.ts';
-import { type ExecId, newExecId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import { untilAborted } from './cancel.ts';
 import type { ContainerLog, ContainerLogs } from './container-log.ts';
-import { Exec } from './exec.ts';
+import type { Exec } from './exec.ts';
+import { ExecTable } from './exec-table.ts';
 import type { BuiltinRun, StartBuiltin } from './guest-files.ts';
 import type { ContainerState } from './lifecycle.ts';
 import type { ContainerRecord, PodRecords, StreamOffsets } from './pod-records.ts';
 import type { ClientStreams, ContainerView } from './pod-service.ts';
 import { planRestart } from './restart.ts';
 import { endOfOutput, Session } from './session.ts';
+import { builtinOf, processOf, startOf } from './start-spec.ts';
 
-/** Finished execs are kept for their exit codes, this many a container. */
-const MAX_EXECS = 1000;
-/** How long SIGKILL may take, in ms, before the container counts as stuck and its machine's end has to do. */
-const KILL_GRACE_MS = 5_000;
+/** How long SIGKILL may take, in ms, before the container counts as stuck. */
+const KILL_GRACE_MS = 10_000;
 const SIGKILL = 9;
 /** Exit code of a process whose end nobody saw. */
 export const LOST_EXIT_CODE = 255;
@@ -54,13 +52,15 @@ export interface StartPlace {
 export class Container {
   #record: ContainerRecord;
   readonly #context: ContainerContext;
-  readonly #execs = new Map<string, Exec>();
+  readonly execs = new ExecTable(() => this.#record.name);
   #session: Session;
   #log: ContainerLog | undefined;
   #process: GuestProcess | undefined;
   /** Somebody asked it to end: its restart policy does not count then. */
   #isAsked = false;
+  /** Resolved, and made anew, whenever it ends. */
   #ended = Promise.withResolvers<void>();
+  #isClosed = false;
 
   constructor(record: ContainerRecord, context: ContainerContext) {
     this.#record = record;
@@ -102,7 +102,7 @@ export class Container {
     this.#isAsked = false;
     const wasRestarted = this.#restarts;
     try {
-      const process = await place.agent.startContainer(this.#startOf(place), session);
+      const process = await place.agent.startContainer(startOf(this.#record, place), session);
       this.#save({ state: { phase: 'running', startedAt: Date.now(), restarts: wasRestarted } });
       session.bind(process);
       this.#watch(process, place.agent, session);
@@ -125,24 +125,13 @@ export class Container {
     builtin: Parameters<StartBuiltin>[0],
     sink: OutputSink,
   ): Promise<BuiltinRun> {
-    const process = {
-      ...{
-        ...builtin,
-        id: place.processId,
-        env: [],
-        cwd: '/',
-        user: '0:0',
-        additionalGroups: [],
-        rlimits: [],
-      },
-      ...{ tty: false, rows: 0, columns: 0, noStdin: builtin.builtin === 'archive' },
-    };
+    const process = builtinOf(place.processId, builtin);
     const { id } = this.#record;
     if (this.isRunning) {
       const started = await place.agent.startProcess(id, process, sink);
       return { process: started, release: () => started.release() };
     }
-    const start = { ...this.#startOf(place), readOnlyRootfs: false, sysctls: {}, process };
+    const start = { ...startOf(this.#record, place), readOnlyRootfs: false, sysctls: {}, process };
     const started = await place.agent.startContainer(start, sink);
     return {
       process: started,
@@ -182,41 +171,49 @@ export class Container {
     this.#finish({ exitCode, signal, startedAt: this.#startedAt(), message });
   }
 
-  /** Asks it to stop with its stop signal, kills it after `graceMs`; resolves when it has ended. */
+  /**
+   * Asks it to stop with its stop signal, kills it after `graceMs` (0: at once); resolves when it has ended. Rejects `machine` where
+   * not even SIGKILL ends it.
+   */
   async stop(graceMs: number): Promise<void> {
     this.#isAsked = true;
     this.#cancelRestart();
-    const process = this.#process;
-    if (!process || !this.isRunning) return;
-    await process.signal(this.#record.run.stopSignal);
-    const timer = setTimeout(() => {
-      process.signal(9).catch((error: unknown) => {
-        this.#context.logger.warn({ container: this.#record.id, err: error }, 'kill container after grace');
-      });
-    }, graceMs);
-    const giveUp = setTimeout(() => this.#ended.resolve(), graceMs + KILL_GRACE_MS);
-    try {
-      await this.#ended.promise;
-    } finally {
-      clearTimeout(timer);
-      clearTimeout(giveUp);
+    if (!this.isRunning) return;
+    if (graceMs > 0) {
+      this.#tell(this.#record.run.stopSignal);
+      if (await this.#endsWithin(graceMs)) return;
     }
+    this.#tell(SIGKILL);
+    if (await this.#endsWithin(KILL_GRACE_MS)) return;
+    throw new HyperError(
+      'machine',
+      `stop container "${this.#record.name}": it has not ended ${KILL_GRACE_MS / 1000} s after SIGKILL`,
+    );
   }
 
+  /** One that does not run is left as it is. */
   async signal(signal: number): Promise<void> {
     if (signal === SIGKILL || signal === this.#record.run.stopSignal) {
       this.#isAsked = true;
       this.#cancelRestart();
     }
-    if (this.isRunning) await this.#process?.signal(signal);
+    if (!this.isRunning) return;
+    try {
+      await this.#process?.signal(signal);
+    } catch (error) {
+      if (!isHyperError(error, 'not-found')) throw error; // it has ended, and the news is on its way
+    }
   }
 
   async resize(rows: number, columns: number): Promise<void> {
     await this.#process?.resize(rows, columns);
   }
 
-  attach(client: ClientStreams): Promise<void> {
-    return (this.isRunning ? this.#session : this.#nextSession()).attach(client);
+  /** Rejects `not-found` where the container is being removed. */
+  async attach(client: ClientStreams): Promise<void> {
+    if (this.#isClosed)
+      throw new HyperError('not-found', `attach to container "${this.#record.name}": it is being removed`);
+    await (this.isRunning ? this.#session : this.#nextSession()).attach(client);
   }
 
   /** Resolves with the exit code once it is not running. Rejects `canceled` on abort. */
@@ -227,27 +224,15 @@ export class Container {
     return this.#record.state.phase === 'exited' ? this.#record.state.exitCode : 0;
   }
 
-  createExec(command: readonly string[], tty: boolean): ExecId {
-    if (this.#execs.size >= MAX_EXECS) this.#dropOldestExec();
-    const exec = new Exec(newExecId(), command, tty);
-    this.#execs.set(exec.id, exec);
-    return exec.id;
-  }
-
-  exec(id: string): Exec {
-    const exec = this.#execs.get(id);
-    if (exec) return exec;
-    throw new HyperError('not-found', `no exec ${id} exists for container ${this.#record.name}`);
-  }
-
   /** What an exec of it runs as: everything but the command is as for its init. */
   execProcess(exec: Exec, processId: number): ProcessSpec {
-    return { ...this.#processOf(processId), args: exec.command, tty: exec.tty };
+    return { ...processOf(this.#record, processId), args: exec.command, tty: exec.tty };
   }
 
   /** Ends the log and everybody's session; the container is being removed. */
-  close(reason: string): void {
-    this.#session.abandon(reason);
+  close(): void {
+    this.#isClosed = true;
+    this.#session.abandon('the container is being removed');
     this.#log?.close();
     this.#log = undefined;
   }
@@ -275,7 +260,6 @@ export class Container {
 
   #watch(process: GuestProcess, agent: GuestAgent, session: Session): void {
     this.#process = process;
-    this.#ended = Promise.withResolvers();
     process.exited.then(
       (status) => this.#exited(status, process, agent, session),
       () => undefined, // the connection ended: the pod's machine tells what it means
@@ -323,6 +307,24 @@ export class Container {
       : planRestart(restartPolicy, { ...run, failed: end.exitCode !== 0 });
     this.#save({ processId: undefined, state: { phase: 'exited', ...run, ...plan } });
     this.#ended.resolve();
+    this.#ended = Promise.withResolvers();
+  }
+
+  /** Sends a signal without waiting: what it brings about is seen by the container's end, or by its absence. */
+  #tell(signal: number): void {
+    this.signal(signal).catch((error: unknown) => {
+      this.#context.logger.warn({ container: this.#record.id, signal, err: error }, 'signal container');
+    });
+  }
+
+  async #endsWithin(timeoutMs: number): Promise<boolean> {
+    const timeout = Promise.withResolvers<boolean>();
+    const timer = setTimeout(timeout.resolve, timeoutMs, false);
+    try {
+      return await Promise.race([this.#ended.promise.then(() => true), timeout.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   get #restarts(): number {
@@ -340,51 +342,8 @@ export class Container {
     return this.#record.state.phase === 'running' ? this.#record.state.startedAt : undefined;
   }
 
-  #startOf(place: StartPlace): ContainerStart {
-    return {
-      containerId: this.#record.id,
-      rootfsDisk: place.rootfsDisk,
-      scratchDisk: place.scratchDisk,
-      readOnlyRootfs: this.#record.spec.readOnly,
-      process: this.#processOf(place.processId),
-      files: place.files,
-      sysctls: this.#record.spec.sysctl,
-    };
-  }
-
-  #processOf(id: number): ProcessSpec {
-    const { run, spec } = this.#record;
-    return {
-      ...{ id, args: run.args, env: run.env, cwd: run.cwd, user: run.user, tty: spec.tty },
-      additionalGroups: run.additionalGroups,
-      ...{ rows: 24, columns: 80, noStdin: false },
-      rlimits: spec.ulimits.map(({ name, soft, hard }) => ({
-        name,
-        soft: limitOf(soft),
-        hard: limitOf(hard),
-      })),
-    };
-  }
-
-  #dropOldestExec(): void {
-    for (const [id, exec] of this.#execs) {
-      if (exec.isRunning) continue;
-      this.#execs.delete(id);
-      return;
-    }
-    throw new HyperError(
-      'limit',
-      `create exec in container "${this.#record.name}": ${MAX_EXECS} are running`,
-    );
-  }
-
   #save(change: Partial<ContainerRecord>): void {
     this.#record = { ...this.#record, ...change };
     this.#context.records.saveContainer(this.#record);
   }
-}
-
-/** A resource limit as the kernel has it: -1, no limit, is RLIM_INFINITY. */
-function limitOf(limit: number): bigint {
-  return BigInt.asUintN(64, BigInt(limit));
 }

@@ -10,6 +10,7 @@ const states: Record<PodState['phase'], PodState> = {
   paused: { phase: 'paused', startedAt: 5 },
   stopping: { phase: 'stopping', startedAt: 5 },
   ended: { phase: 'ended', outcome: 'failed', startedAt: 5, finishedAt: 6, message: undefined },
+  removing: { phase: 'removing' },
 };
 const events: Record<PodEvent['type'], PodEvent> = {
   start: { type: 'start' },
@@ -18,6 +19,7 @@ const events: Record<PodEvent['type'], PodEvent> = {
   unpause: { type: 'unpause' },
   stop: { type: 'stop' },
   end: { type: 'end', outcome: 'succeeded', at: 9 },
+  remove: { type: 'remove' },
 };
 /** Every transition there is; a pair that is not here must be refused. */
 const table: readonly (readonly [PodState['phase'], PodEvent['type'], PodState['phase']])[] = [
@@ -32,6 +34,9 @@ const table: readonly (readonly [PodState['phase'], PodEvent['type'], PodState['
   ['paused', 'stop', 'stopping'],
   ['paused', 'end', 'ended'],
   ['stopping', 'end', 'ended'],
+  ['pending', 'remove', 'removing'],
+  ['ended', 'remove', 'removing'],
+  ['removing', 'remove', 'removing'],
 ];
 
 for (const state of Object.values(states)) {

@@ -19,7 +19,7 @@ export type ContainerState =
       readonly restartsAt?: number | undefined;
     };
 
-/** A pod's life. `ended` pods can be started again. */
+/** A pod's life. `ended` pods can be started again; what is left of a `removing` one is about to go, and is seen by nobody. */
 export type PodState =
   | { readonly phase: 'pending' }
   | { readonly phase: 'starting'; readonly restarts?: number }
@@ -35,7 +35,8 @@ export type PodState =
       /** As a container's, after the machine was lost. */
       readonly restarts?: number;
       readonly restartsAt?: number | undefined;
-    };
+    }
+  | { readonly phase: 'removing' };
 
 export type PodEvent =
   | { readonly type: 'start' }
@@ -48,7 +49,8 @@ export type PodEvent =
       readonly outcome: 'succeeded' | 'failed';
       readonly at: number;
       readonly message?: string | undefined;
-    };
+    }
+  | { readonly type: 'remove' };
 
 /** Which phases each event may come in; everything else is a `precondition` error. */
 const ALLOWED: Readonly<Record<PodEvent['type'], readonly PodState['phase'][]>> = {
@@ -58,6 +60,7 @@ const ALLOWED: Readonly<Record<PodEvent['type'], readonly PodState['phase'][]>> 
   unpause: ['paused'],
   stop: ['running', 'paused'],
   end: ['starting', 'running', 'paused', 'stopping'],
+  remove: ['pending', 'ended', 'removing'],
 };
 
 /**
@@ -92,6 +95,8 @@ export function podTransition(state: PodState, event: PodEvent, pod: string): Po
         finishedAt: event.at,
         message: event.message,
       };
+    case 'remove':
+      return { phase: 'removing' };
   }
 }
 
@@ -102,7 +107,7 @@ export function startOf(state: PodState): number | undefined {
 
 /** True while the pod has, or is about to have or lose, a machine. */
 export function isAlive(state: PodState): boolean {
-  return state.phase !== 'pending' && state.phase !== 'ended';
+  return !['pending', 'ended', 'removing'].includes(state.phase);
 }
 
 /** How a pod ends by itself: well only if every container of it did. */

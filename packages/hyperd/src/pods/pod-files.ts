@@ -27,6 +27,11 @@ export class PodFiles {
     await writeFile(this.#path(container), tar, { mode: 0o600, flush: true });
   }
 
+  /** The container is not to be, or no longer. */
+  async forget(container: ContainerId): Promise<void> {
+    await rm(this.#path(container), { force: true });
+  }
+
   /** Puts the kept files into a container that does not run. Once: what it changes of them later stays so. */
   async put(container: Container): Promise<void> {
     const path = this.#path(container.record.id);

@@ -1,18 +1,14 @@
 import { messageOf } from '../errors.ts';
-import type { PodId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import type { Container } from './container.ts';
-import type { PodState } from './lifecycle.ts';
-import type { PodRecord } from './pod-records.ts';
+import type { PodLife } from './pod-life.ts';
 import { planRestart, Timers } from './restart.ts';
 
 /** What restarting needs of its pod. */
 export interface RestartedPod {
-  readonly id: PodId;
+  readonly life: PodLife;
   readonly logger: Logger;
-  record(): PodRecord;
   containers(): readonly Container[];
-  save(state: PodState): void;
   start(): Promise<void>;
   /** Starts a container that still waits for it, once it is its turn. */
   startContainer(container: Container): Promise<void>;
@@ -47,23 +43,23 @@ export class PodRestarts {
 
   /** The machine was lost: where a container's policy asks for it, the pod starts again with a new one. */
   planPod(): void {
-    const { state } = this.#pod.record();
+    const { state } = this.#pod.life;
     if (state.phase !== 'ended') return;
     const policies = this.#pod.containers().map(({ record }) => record.spec.restartPolicy);
     const policy = policies.find((wanted) => wanted !== 'never') ?? 'never';
     const plan = planRestart(policy, { ...state, failed: true, restarts: state.restarts ?? 0 });
     if (!plan) return;
-    this.#pod.save({ ...state, ...plan });
+    this.#pod.life.save({ state: { ...state, ...plan } });
     this.resumePod();
   }
 
   /** For a pod whose restart was planned before. */
   resumePod(): void {
-    const { state } = this.#pod.record();
+    const { state } = this.#pod.life;
     if (state.phase !== 'ended' || state.restartsAt === undefined) return;
-    this.#timers.set(this.#pod.id, state.restartsAt, () => {
+    this.#timers.set(this.#pod.life.id, state.restartsAt, () => {
       this.#pod.start().catch((error: unknown) => {
-        this.#pod.logger.warn({ pod: this.#pod.id, err: messageOf(error) }, 'restart pod');
+        this.#pod.logger.warn({ pod: this.#pod.life.id, err: messageOf(error) }, 'restart pod');
         this.planPod();
       });
     });
@@ -71,10 +67,10 @@ export class PodRestarts {
 
   /** Somebody has ended the pod: it stays so. */
   cancelPod(): void {
-    this.#timers.clear(this.#pod.id);
-    const { state } = this.#pod.record();
+    this.#timers.clear(this.#pod.life.id);
+    const { state } = this.#pod.life;
     if (state.phase !== 'ended' || state.restartsAt === undefined) return;
-    this.#pod.save({ ...state, restartsAt: undefined });
+    this.#pod.life.save({ state: { ...state, restartsAt: undefined } });
   }
 
   clear(container: Container): void {

@@ -41,6 +41,13 @@ export interface ClientStreams {
   readonly signal: AbortSignal;
 }
 
+export interface StopOptions {
+  /** The machine lives on, and waits for another pod. */
+  readonly keepMachine?: boolean;
+  /** Time between stop signal and SIGKILL, in ms (default 5000); 0: SIGKILL at once. */
+  readonly graceMs?: number;
+}
+
 export interface LogOptions {
   readonly stdout: boolean;
   readonly stderr: boolean;
@@ -73,7 +80,7 @@ export interface PodService extends AsyncDisposable {
    * Stop signal, grace period, SIGKILL, then the machine ends, or with `keepMachine` waits for another pod. A pod that is not running is
    * left as it is.
    */
-  stop(pod: string, options?: { readonly keepMachine?: boolean }): Promise<void>;
+  stop(pod: string, options?: StopOptions): Promise<void>;
   /** Signals one container, or all running ones; signal 9 without a container ends the machine at once. */
   kill(pod: string, options: { readonly container?: string; readonly signal: number }): Promise<void>;
   pause(pod: string): Promise<void>;
@@ -89,7 +96,7 @@ export interface PodService extends AsyncDisposable {
   /** Adds a pending container to a pod. */
   addContainer(pod: string, spec: ContainerSpec): Promise<ContainerId>;
   startContainer(container: string): Promise<void>;
-  stopContainer(container: string): Promise<void>;
+  stopContainer(container: string, options?: { readonly graceMs?: number }): Promise<void>;
   killContainer(container: string, signal: number): Promise<void>;
   removeContainer(container: string): Promise<void>;
   renameContainer(container: string, name: string): void;

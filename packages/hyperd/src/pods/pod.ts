@@ -1,27 +1,26 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, isHyperError, messageOf } from '../errors.ts';
-import type { GuestAgent, GuestProcessState } from '../guest/index.ts';
+import type { GuestAgent } from '../guest/index.ts';
 import type { ContainerId, PodId } from '../ids.ts';
 import type { ImageService } from '../images/image-service.ts';
 import type { Logger } from '../logger.ts';
 import type { Machine, MachineExit, MachineService } from '../machines/machine.ts';
 import { userModeAddresses } from '../networks/user-mode.ts';
-import { Container, LOST_EXIT_CODE, type StartPlace } from './container.ts';
+import { Container, LOST_EXIT_CODE } from './container.ts';
 import type { ContainerLogs } from './container-log.ts';
-import { identityOf, podFiles } from './identity.ts';
-import { isAlive, outcomeOf, type PodEvent, podTransition } from './lifecycle.ts';
-import { PodDisks } from './pod-disks.ts';
+import { outcomeOf } from './lifecycle.ts';
 import { PodFiles } from './pod-files.ts';
+import { PodLife } from './pod-life.ts';
+import { PodMachine, reasonOf } from './pod-machine.ts';
 import type { ContainerRecord, PodRecord, PodRecords } from './pod-records.ts';
 import { isWaiting, PodRestarts } from './pod-restarts.ts';
-import type { PodView } from './pod-service.ts';
+import type { PodView, StopOptions } from './pod-service.ts';
 import type { ScratchDisks } from './scratch-disk.ts';
 import { Sequence } from './sequence.ts';
-import { Session } from './session.ts';
 
-/** Time between a container's stop signal and SIGKILL, in ms (the original's). */
-const STOP_GRACE_MS = 5_000;
+/** Time between a container's stop signal and SIGKILL, in ms, where the caller does not say (the original's). */
+export const STOP_GRACE_MS = 5_000;
 /** Time for the guest to sync and power off, in ms. */
 const POWEROFF_GRACE_MS = 5_000;
 const SIGKILL_EXIT_CODE = 137;
@@ -36,51 +35,51 @@ export interface PodContext {
   readonly logger: Logger;
   /** Takes a machine that its pod has given back alive. */
   readonly keepMachine: (machine: Machine) => void;
+  /** Throws `limit` where no more pods may run. */
+  readonly admit: () => void;
+  /** The pod is over for good, and is to be removed then. */
+  readonly onOver: (pod: Pod) => void;
 }
 
 /**
  * One pod: its record, its containers and, while it is alive, its machine. All changes of state go through one sequence, so they never
- * overlap; what has to cut a running operation short (kill, remove) ends the machine first and then queues.
+ * overlap; what has to cut a running operation short (stop, kill, remove) aborts the start or ends the machine first and then queues.
  * Made by the pod service, for a new pod or one that the database holds.
  */
 export class Pod {
   readonly #context: PodContext;
+  readonly #life: PodLife;
   readonly #sequence = new Sequence();
   readonly #containers = new Map<ContainerId, Container>();
   readonly files: PodFiles;
-  readonly #disks: PodDisks;
+  readonly #machine: PodMachine;
   readonly #restarts: PodRestarts;
-  #record: PodRecord;
-  #machine: Machine | undefined;
   #starting: AbortController | undefined;
-  #nextProcessId = 1;
+  /** Why the machine is gone, while the pod is still to be told. */
+  #lost: MachineExit | undefined;
+  #isDoomed = false;
+  #isGone = false;
 
   constructor(record: PodRecord, containers: readonly ContainerRecord[], context: PodContext) {
-    this.#record = record;
     this.#context = context;
-    this.#disks = new PodDisks(context.images);
+    const life = new PodLife(record, context.records);
+    this.#life = life;
+    const ofPod = { life, directory: this.directory, containers: () => this.containers };
+    this.#machine = new PodMachine({ ...ofPod, onGone: (exit) => this.#machineGone(exit) }, context);
     this.files = new PodFiles({
       directory: this.directory,
       sequence: this.#sequence,
-      placeFor: async (container) => {
-        await this.#disks.plug(this.#requireMachine(), container.record.imageId);
-        return this.#placeOf(container);
+      placeFor: (container) => {
+        this.#requireRunning();
+        return this.#machine.placeFor(container);
       },
     });
     this.#restarts = new PodRestarts({
-      ...{
-        id: record.id,
-        logger: context.logger,
-        record: () => this.#record,
-        containers: () => this.containers,
-      },
-      save: (state) => this.#save({ state }),
-      start: () => this.start(),
+      ...{ ...ofPod, logger: context.logger, start: () => this.start() },
       startContainer: (container) =>
         this.#sequence.run(async () => {
           try {
-            if (this.#record.state.phase === 'running' && isWaiting(container))
-              await this.#startOne(container);
+            if (life.phase === 'running' && isWaiting(container)) await this.#startOne(container);
           } finally {
             await this.#endIfDone();
           }
@@ -90,11 +89,11 @@ export class Pod {
   }
 
   get id(): PodId {
-    return this.#record.id;
+    return this.#life.id;
   }
 
   get record(): PodRecord {
-    return this.#record;
+    return this.#life.record;
   }
 
   get containers(): readonly Container[] {
@@ -102,7 +101,16 @@ export class Pod {
   }
 
   get isAlive(): boolean {
-    return isAlive(this.#record.state);
+    return this.#life.isAlive;
+  }
+
+  /** It has ended, and nothing will start it again by itself. */
+  get isOver(): boolean {
+    return this.#life.isOver;
+  }
+
+  get isBeingRemoved(): boolean {
+    return this.#isDoomed || this.#life.phase === 'removing';
   }
 
   /** Directory of the pod's own files: writable disk and logs. */
@@ -111,20 +119,21 @@ export class Pod {
   }
 
   view(): PodView {
-    const { id, spec, state, machineId, createdAt } = this.#record;
+    const { id, spec, state, machineId, createdAt } = this.#life.record;
     return {
       ...{ id, spec, state, machineId, createdAt: new Date(createdAt) },
-      addresses: this.#machine ? userModeAddresses : [],
+      addresses: this.#machine.held ? userModeAddresses : [],
       containers: this.containers.map((container) => container.view()),
     };
   }
 
   setLabels(labels: Readonly<Record<string, string>>): void {
-    this.#save({ spec: { ...this.#record.spec, labels } });
+    this.#life.save({ spec: { ...this.#life.record.spec, labels } });
   }
 
   /** A container for the running or pending pod; it starts with `startContainer`, or with the pod. */
   addContainer(record: ContainerRecord): Container {
+    this.#requireStaying(`add container "${record.name}"`);
     this.#context.records.insertContainer(record);
     return this.#take(record);
   }
@@ -132,46 +141,49 @@ export class Pod {
   /** Gives it a machine (that one, where it is given) if it has none, and starts every container that does not run. */
   start(given?: Machine): Promise<void> {
     return this.#sequence.run(async () => {
-      if (this.#record.state.phase !== 'running') await this.#bringUp(given);
-      else if (given)
+      if (this.#life.phase !== 'running') return this.#bringUp(given);
+      if (given)
         throw new HyperError(
           'conflict',
           `start pod "${this.id}" in machine ${given.id}: it runs in another one`,
         );
-      await this.#startContainers(this.containers.filter((container) => !container.isRunning));
+      await this.#settle(await this.#startEach(this.containers));
     });
   }
 
   startContainer(container: Container): Promise<void> {
     return this.#sequence.run(async () => {
-      this.#requireMachine();
-      if (!container.isRunning) await this.#startContainers([container]);
+      this.#requireRunning();
+      await this.#settle(await this.#startEach([container]));
     });
   }
 
-  async stopContainer(container: Container): Promise<void> {
-    this.#requireMachine();
-    await container.stop(STOP_GRACE_MS);
+  /** One that waits to be started again does so no longer. */
+  async stopContainer(container: Container, graceMs = STOP_GRACE_MS): Promise<void> {
+    if (container.isRunning) this.#requireRunning();
+    await container.stop(graceMs);
+    this.#later(() => this.#endIfDone());
   }
 
-  /** `keepMachine`: the machine lives on, and waits for another pod. */
-  stop({ keepMachine = false }: { readonly keepMachine?: boolean } = {}): Promise<void> {
+  async signalContainer(container: Container, signal: number): Promise<void> {
+    if (container.isRunning) this.#requireRunning();
+    await container.signal(signal);
+    this.#later(() => this.#endIfDone());
+  }
+
+  stop({ keepMachine = false, graceMs = STOP_GRACE_MS }: StopOptions = {}): Promise<void> {
     this.#starting?.abort();
     return this.#sequence.run(async () => {
       this.#restarts.cancelPod();
       if (!this.isAlive) return;
-      if (this.#record.state.phase === 'paused') await this.#machine?.resume(); // a frozen guest hears no signal
-      this.#apply({ type: 'stop' });
-      await Promise.all(this.containers.map((container) => container.stop(STOP_GRACE_MS)));
-      if (keepMachine) await this.#giveMachineBack();
-      await this.#end('failed', undefined, POWEROFF_GRACE_MS);
+      await this.#stopGently(graceMs, keepMachine);
     });
   }
 
   /** Ends the machine at once. */
   async kill(): Promise<void> {
     this.#starting?.abort();
-    await this.#machine?.stop({ graceMs: 0 });
+    await this.#machine.held?.stop({ graceMs: 0 });
     await this.#sequence.run(async () => {
       this.#restarts.cancelPod();
       if (this.isAlive) await this.#end('failed', 'killed', 0);
@@ -180,83 +192,102 @@ export class Pod {
 
   pause(): Promise<void> {
     return this.#sequence.run(async () => {
-      podTransition(this.#record.state, { type: 'pause' }, this.id);
-      await this.#requireMachine().pause();
-      this.#apply({ type: 'pause' });
+      this.#life.check('pause');
+      await this.#machine.held?.pause();
+      this.#life.apply({ type: 'pause' });
     });
   }
 
   unpause(): Promise<void> {
     return this.#sequence.run(async () => {
-      podTransition(this.#record.state, { type: 'unpause' }, this.id);
-      await this.#requireMachine().resume();
-      this.#apply({ type: 'unpause' });
+      this.#life.check('unpause');
+      await this.#machine.held?.resume();
+      this.#life.apply({ type: 'unpause' });
       for (const container of this.containers) this.#restarts.planContainer(container);
     });
   }
 
-  /** Ends it if it is alive, and removes its files and records. */
+  /** Ends it if it is alive, and removes its files and records. May be called again where it has failed, also by another daemon. */
   async remove(): Promise<void> {
-    await this.kill();
-    await this.#sequence.run(async () => {
-      for (const container of this.containers) container.close('the container is being removed');
-      await rm(this.directory, { recursive: true, force: true });
-      this.#context.records.remove(this.id);
-    });
+    this.#isDoomed = true;
+    try {
+      await this.kill();
+      await this.#sequence.run(async () => {
+        if (this.#isGone) return;
+        this.#life.apply({ type: 'remove' });
+        for (const container of this.containers) container.close();
+        await this.#context.logs.removePod(this.id);
+        await rm(this.directory, { recursive: true, force: true });
+        this.#context.records.remove(this.id);
+        this.#isGone = true;
+      });
+    } finally {
+      this.#isDoomed = this.#isGone;
+    }
   }
 
   async removeContainer(container: Container): Promise<void> {
     if (container.isRunning) await this.stopContainer(container);
     await this.#sequence.run(async () => {
       const { id } = container.record;
+      if (this.#containers.get(id) !== container) return; // somebody else was quicker
+      if (this.#life.phase === 'paused') this.#requireRunning();
+      if (container.isRunning) await container.stop(0); // started again meanwhile
       this.#restarts.clear(container);
-      container.close('the container is being removed');
-      await this.#machine?.agent.removeContainer(id, { deleteUpper: true }).catch((error: unknown) => {
+      container.close();
+      await this.#machine.held?.agent.removeContainer(id, { deleteUpper: true }).catch((error: unknown) => {
         if (!isHyperError(error, 'not-found')) throw error;
       });
       await this.#context.logs.remove(this.id, id);
+      await this.files.forget(id);
       this.#containers.delete(id);
       this.#context.records.removeContainer(id);
+      await this.#endIfDone();
     });
   }
 
-  /** The agent of its running machine. Throws `precondition` with the original's text. */
+  /** The agent of its running machine. Throws `precondition` where the pod does not run. */
   get agent(): GuestAgent {
-    return this.#requireMachine().agent;
+    return this.#requireRunning().agent;
   }
 
   newProcessId(): number {
-    return this.#nextProcessId++;
+    return this.#machine.newProcessId();
   }
 
   /** At daemon start: goes on with the machine that an earlier daemon left running. */
   adopt(machine: Machine): Promise<void> {
     return this.#sequence.run(async () => {
-      const { phase } = this.#record.state;
-      this.#hold(machine);
-      if (phase === 'starting' || phase === 'stopping') {
-        await this.#end('failed', `the daemon ended while the pod was ${phase}`, POWEROFF_GRACE_MS);
-        return;
-      }
+      const { phase } = this.#life;
       try {
-        await this.#adoptProcesses(machine.agent);
+        await this.#machine.adopt(machine);
         if (phase === 'paused') await machine.pause();
-        else for (const container of this.containers) this.#restarts.planContainer(container);
       } catch (error) {
-        await this.#end('failed', `take over running pod: ${messageOf(error)}`, 0);
+        await this.#end('failed', `take over ${phase} pod: ${messageOf(error)}`, 0);
         return;
       }
-      await this.#endIfDone();
+      if (phase === 'starting') {
+        await this.#end('failed', 'the daemon ended while the pod was starting', POWEROFF_GRACE_MS);
+        this.#restarts.planPod();
+      } else if (phase === 'stopping') await this.#stopGently(STOP_GRACE_MS, false);
+      else if (phase === 'running') {
+        for (const container of this.containers) this.#restarts.planContainer(container);
+        await this.#endIfDone();
+      }
     });
   }
 
   /** At daemon start: its machine did not outlive the earlier daemon. */
   declareLost(): Promise<void> {
     return this.#sequence.run(async () => {
+      const { phase } = this.#life;
       if (this.isAlive) {
         await this.#end('failed', 'its machine ended while the daemon was not running', 0);
-        this.#restarts.planPod();
-      } else this.#restarts.resumePod();
+        if (phase !== 'stopping') this.#restarts.planPod();
+      } else {
+        this.#restarts.resumePod();
+        this.#tellOver();
+      }
     });
   }
 
@@ -267,52 +298,21 @@ export class Pod {
     for (const container of this.containers) container.detach();
   }
 
-  /** What the pod had in it is taken out; a machine that will not let go is ended with the pod. */
-  async #giveMachineBack(): Promise<void> {
-    const machine = this.#machine;
-    if (!machine || this.containers.some((container) => container.isRunning)) return;
-    try {
-      await this.#disks.unplugAll(machine);
-      machine.setOwner(undefined);
-      this.#machine = undefined;
-      this.#context.keepMachine(machine);
-    } catch (error) {
-      this.#context.logger.warn({ pod: this.id, machine: machine.id, err: error }, 'keep machine');
-    }
-  }
-
-  async #takeMachine(machine: Machine): Promise<Machine> {
-    this.#save({ machineId: machine.id });
-    machine.setOwner(this.id);
-    await machine.agent.setHostname(this.#record.spec.hostname);
-    return machine;
-  }
-
   async #bringUp(given?: Machine): Promise<void> {
-    this.#apply({ type: 'start' });
-    this.#starting = new AbortController();
-    const { signal } = this.#starting;
+    this.#requireStaying('start');
+    this.#life.check('start');
+    this.#context.admit();
+    this.#life.apply({ type: 'start' });
+    const starting = new AbortController();
+    const { signal } = starting;
+    this.#starting = starting;
+    let failures: readonly unknown[];
     try {
-      await mkdir(this.directory, { recursive: true, mode: 0o700 });
-      const { spec } = this.#record;
-      const scratch = join(this.directory, 'scratch.img');
-      const machineReady = given
-        ? this.#takeMachine(given)
-        : this.#context.machines.acquire({
-            ...{ shape: spec.resource, owner: this.id, identity: identityOf(spec.hostname), signal },
-            onId: (machineId) => this.#save({ machineId }),
-          });
-      const disksReady = Promise.all([
-        this.#context.scratch.ensure(scratch),
-        ...this.containers.map((container) => this.#disks.prepare(container.record.imageId, signal)),
-      ]);
-      const [machine, disks] = await Promise.allSettled([machineReady, disksReady]);
-      if (machine.status === 'fulfilled') this.#hold(machine.value);
-      else throw machine.reason;
-      if (disks.status === 'rejected') throw disks.reason;
-      await this.#disks.plugAll(machine.value, scratch);
+      await this.#machine.bringUp(given, signal);
+      const startedAt = Date.now();
+      failures = await this.#startEach(this.containers, signal);
       signal.throwIfAborted();
-      this.#apply({ type: 'started', at: Date.now() });
+      this.#life.apply({ type: 'started', at: startedAt });
     } catch (error) {
       const reason = signal.aborted ? new HyperError('canceled', `start pod "${this.id}": canceled`) : error;
       await this.#end('failed', messageOf(reason), 0);
@@ -320,64 +320,50 @@ export class Pod {
     } finally {
       this.#starting = undefined;
     }
+    await this.#settle(failures);
   }
 
-  async #startContainers(containers: readonly Container[]): Promise<void> {
+  /** Starts those that do not run, in order; resolves with what went wrong. */
+  async #startEach(containers: readonly Container[], signal?: AbortSignal): Promise<readonly unknown[]> {
     const failures: unknown[] = [];
     for (const container of containers) {
+      signal?.throwIfAborted();
+      if (container.isRunning || !this.#containers.has(container.record.id)) continue;
       try {
         await this.#startOne(container);
       } catch (error) {
         failures.push(error);
       }
     }
-    if (failures.length > 0) {
-      await this.#endIfDone();
-      throw failures[0];
-    }
+    return failures;
   }
 
   async #startOne(container: Container): Promise<void> {
-    const machine = this.#requireMachine();
-    const { imageId } = container.record;
     this.#restarts.clear(container);
-    await this.#disks.plug(machine, imageId);
     await this.files.put(container);
-    await container.start(this.#placeOf(container));
+    await container.start(await this.#machine.placeFor(container));
   }
 
-  #placeOf(container: Container): StartPlace {
-    return {
-      ...{ agent: this.#requireMachine().agent, processId: this.newProcessId() },
-      rootfsDisk: this.#disks.nameOf(container.record.imageId),
-      scratchDisk: this.#disks.scratchName,
-      files: podFiles(this.#record.spec),
-    };
+  /** After a start: throws the first failure, once what it means for the pod is done. */
+  async #settle(failures: readonly unknown[]): Promise<void> {
+    await this.#endIfDone();
+    if (failures.length > 0) throw failures[0];
   }
 
-  async #adoptProcesses(agent: GuestAgent): Promise<void> {
-    const states = await agent.listProcesses();
-    this.#nextProcessId = Math.max(0, ...states.map((state) => state.id)) + 1;
-    for (const container of this.containers) {
-      const { id, imageId, processId } = container.record;
-      await this.#disks.prepare(imageId); // plugged already; held so that the file stays
-      const state = states.find((s) => s.init && s.containerId === id && s.id === processId);
-      if (state) await container.adopt(state, agent);
-      else container.lose(LOST_EXIT_CODE, 'its process was not found in the machine');
+  /** Whatever goes wrong on the way: the machine ends. */
+  async #stopGently(graceMs: number, keepMachine: boolean): Promise<void> {
+    const wasPaused = this.#life.phase === 'paused';
+    if (this.#life.phase !== 'stopping') this.#life.apply({ type: 'stop' });
+    let poweroffMs = POWEROFF_GRACE_MS;
+    try {
+      if (wasPaused) await this.#machine.held?.resume(); // a frozen guest hears no signal
+      await Promise.all(this.containers.map((container) => container.stop(graceMs)));
+      if (keepMachine && !this.#lost) await this.#machine.giveBack();
+    } catch (error) {
+      this.#context.logger.warn({ pod: this.id, err: error }, 'stop pod; its machine is ended');
+      poweroffMs = 0;
     }
-    for (const state of states.filter((s) => !s.init)) await this.#adoptExec(state, agent);
-  }
-
-  /** The client of an earlier daemon's exec is gone: its process goes on, its output goes nowhere. */
-  async #adoptExec(state: GuestProcessState, agent: GuestAgent): Promise<void> {
-    const session = new Session({ tty: state.tty });
-    const process = await agent.adoptProcess(state, { stdout: 0, stderr: 0 }, session);
-    session.bind(process);
-    process.exited
-      .then(() => process.release())
-      .catch((error: unknown) =>
-        this.#context.logger.debug({ pod: this.id, err: error }, 'end adopted exec'),
-      );
+    await this.#end('failed', undefined, poweroffMs);
   }
 
   #take(record: ContainerRecord): Container {
@@ -392,17 +378,15 @@ export class Pod {
     return container;
   }
 
-  #hold(machine: Machine): void {
-    this.#machine = machine;
-    void machine.exited.then((exit) => {
-      if (this.#machine !== machine) return;
-      // At once, outside of the sequence: an operation that runs may be waiting for these containers.
-      for (const container of this.containers) container.lose(LOST_EXIT_CODE, reasonOf(exit));
-      this.#later(async () => {
-        if (this.#machine !== machine) return;
-        await this.#end('failed', reasonOf(exit), 0);
-        if (exit.kind !== 'stopped') this.#restarts.planPod();
-      });
+  #machineGone(exit: MachineExit): void {
+    this.#lost = exit;
+    // At once, outside of the sequence: an operation that runs may be waiting for these containers.
+    const exitCode = exit.kind === 'stopped' ? SIGKILL_EXIT_CODE : LOST_EXIT_CODE;
+    for (const container of this.containers) container.lose(exitCode, reasonOf(exit));
+    this.#later(async () => {
+      if (this.#lost !== exit || !this.isAlive) return;
+      await this.#end('failed', undefined, 0);
+      if (exit.kind !== 'stopped') this.#restarts.planPod();
     });
   }
 
@@ -412,56 +396,50 @@ export class Pod {
     });
   }
 
-  /** The pod is over once no container of it runs or waits for its start; one without containers goes on. */
+  /** The pod is over once no container of it runs or waits for its start; one without containers, or that is to stay, goes on. */
   async #endIfDone(): Promise<void> {
-    if (this.#record.state.phase !== 'running' || this.#containers.size === 0) return;
+    const { state, spec } = this.#life.record;
+    if (state.phase !== 'running' || spec.keepMachine || this.#lost || this.#containers.size === 0) return;
     const states = this.containers.map((container) => container.state);
-    if (!states.every((state) => state.phase === 'exited') || this.containers.some(isWaiting)) return;
+    if (!states.every(({ phase }) => phase === 'exited') || this.containers.some(isWaiting)) return;
     await this.#end(outcomeOf(states), undefined, POWEROFF_GRACE_MS);
   }
 
   /** Records the end, then gives the machine and the disks back. */
   async #end(outcome: 'succeeded' | 'failed', message: string | undefined, graceMs: number): Promise<void> {
-    const machine = this.#machine;
-    this.#machine = undefined;
+    const reason = this.#lost ? reasonOf(this.#lost) : message;
     this.#restarts.clearAll();
-    for (const container of this.containers) {
-      container.lose(SIGKILL_EXIT_CODE, message ?? 'its pod was stopped');
-    }
-    this.#apply({ type: 'end', outcome, at: Date.now(), message });
-    await machine?.stop({ graceMs });
-    this.#disks.release();
-    this.#save({ machineId: undefined });
+    for (const container of this.containers)
+      container.lose(SIGKILL_EXIT_CODE, reason ?? 'its pod was stopped');
+    this.#life.apply({ type: 'end', outcome, at: Date.now(), message: reason });
+    await this.#machine.end(graceMs);
+    this.#lost = undefined;
+    this.#tellOver();
   }
 
-  #requireMachine(): Machine {
-    const { phase } = this.#record.state;
-    if (this.#machine && (phase === 'running' || phase === 'paused')) return this.#machine;
+  /** Only after what is under way: a restart may be planned by then. */
+  #tellOver(): void {
+    if (!this.#life.record.spec.autoRemove) return;
+    this.#later(async () => {
+      if (this.isOver) this.#context.onOver(this);
+    });
+  }
+
+  /** Its machine, where containers can be worked with. Throws `precondition` with the original's text. */
+  #requireRunning(): Machine {
+    const { phase } = this.#life;
+    const machine = this.#machine.held;
+    if (machine && (phase === 'running' || phase === 'starting')) return machine;
     throw new HyperError(
       'precondition',
-      `cannot complete the operation, because the pod ${this.id} is not running`,
+      phase === 'paused'
+        ? `cannot complete the operation, because the pod ${this.id} is paused; unpause it first`
+        : `cannot complete the operation, because the pod ${this.id} is not running`,
     );
   }
 
-  #apply(event: PodEvent): void {
-    this.#save({ state: podTransition(this.#record.state, event, this.id) });
-  }
-
-  #save(change: Partial<PodRecord>): void {
-    this.#record = { ...this.#record, ...change };
-    this.#context.records.savePod(this.#record);
-  }
-}
-
-function reasonOf(exit: MachineExit): string {
-  switch (exit.kind) {
-    case 'died':
-      return exit.consoleTail
-        ? `${exit.message}; its console ended with:\n${exit.consoleTail}`
-        : exit.message;
-    case 'poweroff':
-      return 'the machine was powered off from inside';
-    case 'stopped':
-      return 'the machine was stopped';
+  #requireStaying(action: string): void {
+    if (this.isBeingRemoved)
+      throw new HyperError('precondition', `${action}: the pod ${this.id} is being removed`);
   }
 }

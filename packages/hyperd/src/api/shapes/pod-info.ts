@@ -16,6 +16,8 @@ function podPhase({ state }: PodView): string {
       return 'Paused';
     case 'ended':
       return state.outcome === 'succeeded' ? 'Succeeded' : 'Failed';
+    case 'removing':
+      return 'Failed'; // a view from before; it is found by nobody any more
   }
 }
 

@@ -30,6 +30,8 @@ export function parsePodSpec(json: unknown): PodSpec {
       memoryMib: positive(pod.resource?.memory) ?? DEFAULT_MEMORY_MIB,
     },
     restartPolicy,
+    keepMachine: pod.keepVm ?? false,
+    autoRemove: pod.autoRemove ?? false,
     log: { type: pod.log?.type ?? '', config: pod.log?.config ?? {} },
     dns: pod.dns ?? [],
     dnsOptions: pod.dnsOptions ?? [],

@@ -9,6 +9,10 @@ export interface PodSpec {
   readonly labels: Readonly<Record<string, string>>;
   readonly resource: { readonly vcpus: number; readonly memoryMib: number };
   readonly restartPolicy: RestartPolicy;
+  /** The machine stays when the last container has ended, until the pod is stopped. */
+  readonly keepMachine: boolean;
+  /** The pod is removed once it has ended, unless its restart policy starts it again. */
+  readonly autoRemove: boolean;
   readonly log: { readonly type: string; readonly config: Readonly<Record<string, string>> };
   readonly dns: readonly string[];
   readonly dnsOptions: readonly string[];

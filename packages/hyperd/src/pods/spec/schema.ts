@@ -81,6 +81,14 @@ export const PodSchema = Type.Object({
   restartPolicy: text,
   tty: flag,
   labels: textMap,
+  keepVm: Type.Optional(
+    Type.Boolean({
+      description: 'the machine stays when the last container has ended (not in the original)',
+    }),
+  ),
+  autoRemove: Type.Optional(
+    Type.Boolean({ description: 'the pod is removed once it has ended (not in the original)' }),
+  ),
   resource: Type.Optional(Type.Object({ vcpu: int32, memory: int32 })),
   log: Type.Optional(Type.Object({ type: text, config: textMap })),
   dns: texts,

@@ -1,0 +1,183 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HyperError } from '../errors.ts';
+import type { GuestAgent, GuestProcessState } from '../guest/index.ts';
+import type { Digest } from '../ids.ts';
+import type { Machine, MachineExit } from '../machines/machine.ts';
+import { type Container, LOST_EXIT_CODE, type StartPlace } from './container.ts';
+import { identityOf, podFiles } from './identity.ts';
+import type { PodContext } from './pod.ts';
+import { PodDisks } from './pod-disks.ts';
+import type { PodLife } from './pod-life.ts';
+import { Session } from './session.ts';
+
+/** What a machine needs of its pod. */
+export interface MachineUser {
+  readonly directory: string;
+  readonly life: PodLife;
+  containers(): readonly Container[];
+  /** The machine has ended, whoever ended it, while the pod still had it. */
+  onGone(exit: MachineExit): void;
+}
+
+/**
+ * The machine of one pod and what is plugged into it, from the pod's start to its end. The pod serializes its calls; `held` may be asked for
+ * at any time.
+ */
+export class PodMachine {
+  readonly #pod: MachineUser;
+  readonly #context: PodContext;
+  readonly #disks: PodDisks;
+  #machine: Machine | undefined;
+  #nextProcessId = 1;
+
+  constructor(pod: MachineUser, context: PodContext) {
+    this.#pod = pod;
+    this.#context = context;
+    this.#disks = new PodDisks(context.images);
+  }
+
+  /** The machine, while the pod has one. */
+  get held(): Machine | undefined {
+    return this.#machine;
+  }
+
+  newProcessId(): number {
+    return this.#nextProcessId++;
+  }
+
+  /**
+   * Gets a machine (`given`, where there is one), with the pod's disks plugged in. Rejects with what went wrong; `end` then takes back what there is of it.
+   */
+  async bringUp(given: Machine | undefined, signal: AbortSignal): Promise<void> {
+    const { directory } = this.#pod;
+    if (given) this.#take(given);
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const { spec } = this.#pod.life.record;
+    const scratch = join(directory, 'scratch.img');
+    const machineReady = given
+      ? given.agent.setHostname(spec.hostname).then(() => given)
+      : this.#acquire(signal);
+    const disksReady = Promise.all([
+      this.#context.scratch.ensure(scratch),
+      ...this.#images().map((image) => this.#disks.prepare(image, signal)),
+    ]);
+    const [machine, disks] = await Promise.allSettled([machineReady, disksReady]);
+    if (machine.status === 'rejected') throw machine.reason;
+    this.#hold(machine.value);
+    if (disks.status === 'rejected') throw disks.reason;
+    await this.#disks.plugAll(machine.value, scratch);
+    signal.throwIfAborted();
+  }
+
+  /** Where a process of the container can be started: its image's disk is plugged. Throws `precondition` where there is no machine. */
+  async placeFor(container: Container): Promise<StartPlace> {
+    const machine = this.#require();
+    const { imageId } = container.record;
+    await this.#disks.plug(machine, imageId);
+    return {
+      ...{ agent: machine.agent, processId: this.newProcessId() },
+      rootfsDisk: this.#disks.nameOf(imageId),
+      scratchDisk: this.#disks.scratchName,
+      files: podFiles(this.#pod.life.record.spec),
+    };
+  }
+
+  /** Goes on with what an earlier daemon left running in `machine`: containers find their processes, or learn that they are gone. */
+  async adopt(machine: Machine): Promise<void> {
+    this.#hold(machine);
+    const { agent } = machine;
+    const states = await agent.listProcesses();
+    this.#nextProcessId = Math.max(0, ...states.map((state) => state.id)) + 1;
+    for (const image of this.#images()) await this.#disks.prepare(image); // plugged already; held so that the file stays
+    for (const container of this.#pod.containers()) {
+      const { id, processId } = container.record;
+      const state = states.find((s) => s.init && s.containerId === id && s.id === processId);
+      if (state) await container.adopt(state, agent);
+      else container.lose(LOST_EXIT_CODE, 'its process was not found in the machine');
+    }
+    for (const state of states.filter((s) => !s.init)) await this.#adoptExec(state, agent);
+  }
+
+  /** Takes the pod's disks out of the machine, which waits for another pod. False: it could not be had back in order, and is still held. */
+  async giveBack(): Promise<boolean> {
+    const machine = this.#machine;
+    if (!machine) return false;
+    try {
+      await this.#disks.unplugAll(machine);
+      machine.setOwner(undefined);
+      this.#machine = undefined;
+      this.#context.keepMachine(machine);
+      return true;
+    } catch (error) {
+      this.#context.logger.warn({ machine: machine.id, err: error }, 'keep machine');
+      return false;
+    }
+  }
+
+  /** Ends the machine, if there is one, and lets go of its disks. */
+  async end(graceMs: number): Promise<void> {
+    const machine = this.#machine;
+    this.#machine = undefined;
+    await machine?.stop({ graceMs });
+    this.#disks.release();
+    this.#pod.life.save({ machineId: undefined });
+  }
+
+  async #acquire(signal: AbortSignal): Promise<Machine> {
+    const { id, spec } = this.#pod.life.record;
+    return this.#context.machines.acquire({
+      ...{ shape: spec.resource, owner: id, identity: identityOf(spec.hostname), signal },
+      onId: (machineId) => this.#pod.life.save({ machineId }),
+    });
+  }
+
+  #take(machine: Machine): void {
+    this.#pod.life.save({ machineId: machine.id });
+    machine.setOwner(this.#pod.life.id);
+    this.#hold(machine);
+  }
+
+  #hold(machine: Machine): void {
+    if (this.#machine === machine) return;
+    this.#machine = machine;
+    void machine.exited.then((exit) => {
+      if (this.#machine === machine) this.#pod.onGone(exit);
+    });
+  }
+
+  #images(): Digest[] {
+    return this.#pod.containers().map((container) => container.record.imageId);
+  }
+
+  /** The client of an earlier daemon's exec is gone: its process goes on, its output goes nowhere. */
+  async #adoptExec(state: GuestProcessState, agent: GuestAgent): Promise<void> {
+    const session = new Session({ tty: state.tty });
+    const process = await agent.adoptProcess(state, { stdout: 0, stderr: 0 }, session);
+    session.bind(process);
+    process.exited
+      .then(() => process.release())
+      .catch((error: unknown) =>
+        this.#context.logger.debug({ pod: this.#pod.life.id, err: error }, 'end adopted exec'),
+      );
+  }
+
+  #require(): Machine {
+    if (this.#machine) return this.#machine;
+    throw new HyperError('precondition', `use machine of pod ${this.#pod.life.id}: it has none`);
+  }
+}
+
+/** Why a pod's machine is gone. Nobody but the pod itself stops it. */
+export function reasonOf(exit: MachineExit): string {
+  switch (exit.kind) {
+    case 'died':
+      return exit.consoleTail
+        ? `${exit.message}; its console ended with:\n${exit.consoleTail}`
+        : exit.message;
+    case 'poweroff':
+      return 'the machine was powered off from inside';
+    case 'stopped':
+      return 'killed';
+  }
+}
