@@ -1,7 +1,7 @@
-import type { Readable } from 'node:stream';
 import { demultiplex, type OutputChunk, undivided } from './demultiplex.ts';
-import { imageTag, splitFields } from './lists.ts';
-import { type ProgressMessage, readProgress } from './progress.ts';
+import type { RegistryAuth } from './image-types.ts';
+import { Images } from './images.ts';
+import { splitFields } from './lists.ts';
 import type { Session } from './session.ts';
 import { Transport } from './transport.ts';
 import type {
@@ -9,12 +9,10 @@ import type {
   ContainerSpec,
   ContainerSummary,
   DaemonInfo,
-  ImageTag,
   MachineSummary,
   PodInfo,
   PodSpec,
   PodSummary,
-  RegistryAuth,
 } from './types.ts';
 
 export interface LogOptions {
@@ -44,9 +42,11 @@ export function createClient(hostUrl: string): Client {
 }
 
 export class Client implements Disposable {
+  readonly images: Images;
   readonly #http: Transport;
 
   constructor(transport: Transport) {
+    this.images = new Images(transport);
     this.#http = transport;
   }
 
@@ -228,45 +228,9 @@ export class Client implements Disposable {
     });
   }
 
-  async images(options: { readonly all?: boolean; readonly filter?: string } = {}): Promise<ImageTag[]> {
-    const query = { all: options.all ? 'yes' : undefined, filter: options.filter };
-    const { imagesList } = await this.#http.json<{ imagesList: string[] }>('GET', '/images/get', { query });
-    return imagesList.map(imageTag);
-  }
-
-  /** Pulls an image, telling its progress. Throws ApiError, also in the course of it. */
-  async *pull(
-    image: string,
-    options: { readonly auth?: RegistryAuth | undefined; readonly signal?: AbortSignal } = {},
-  ): AsyncGenerator<ProgressMessage> {
-    const { auth, signal } = options;
-    const headers: Record<string, string> = auth
-      ? { 'X-Registry-Auth': Buffer.from(JSON.stringify(auth)).toString('base64url') }
-      : {};
-    const query = { imageName: image };
-    yield* readProgress(await this.#http.send('POST', '/image/create', { query, headers, signal }));
-  }
-
-  /** Loads a `docker save` archive or an OCI layout. */
-  async *load(archive: Readable, signal?: AbortSignal): AsyncGenerator<ProgressMessage> {
-    const headers = { 'Content-Type': 'application/x-tar' };
-    yield* readProgress(await this.#http.send('POST', '/image/load', { headers, body: archive, signal }));
-  }
-
-  /** Resolves with the steps of the removal: names taken away, images deleted. */
-  async removeImage(
-    image: string,
-    options: { readonly force?: boolean; readonly noPrune?: boolean } = {},
-  ): Promise<{ readonly untaged?: string; readonly deleted?: string }[]> {
-    const query = {
-      ...{ imageId: image, force: options.force ? 'yes' : 'no', noprune: options.noPrune ? 'yes' : 'no' },
-    };
-    const answer = await this.#http.json<{ imagesList: { untaged?: string; deleted?: string }[] }>(
-      'DELETE',
-      '/image',
-      { query },
-    );
-    return answer.imagesList;
+  /** Asks a registry whether it takes the credentials. Resolves with its words; rejects with ApiError of status 401. */
+  async login(auth: RegistryAuth, signal?: AbortSignal): Promise<string> {
+    return (await this.#http.json<{ Status: string }>('POST', '/auth', { body: auth, signal })).Status;
   }
 
   [Symbol.dispose](): void {

@@ -2,6 +2,8 @@ export { ApiError, ConnectionError } from './api-error.ts';
 export { Client, createClient, type LogOptions, type MachineSession } from './client.ts';
 export { defaultHost } from './default-host.ts';
 export { demultiplex, type OutputChunk } from './demultiplex.ts';
+export type * from './image-types.ts';
+export type { Images } from './images.ts';
 export { type ProgressMessage, readProgress } from './progress.ts';
 export type { Session } from './session.ts';
 export type * from './types.ts';

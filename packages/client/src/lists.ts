@@ -1,4 +1,4 @@
-import type { ImageTag } from './types.ts';
+import type { ImageTag } from './image-types.ts';
 
 /** The fields of a list string; the last one takes the rest. */
 export function splitFields(text: string, count: number): string[] {

@@ -8,6 +8,8 @@ export interface ProgressMessage {
   readonly progressDetail?: { readonly current?: number; readonly total?: number };
   readonly progress?: string;
   readonly stream?: string;
+  /** What a program wants to know of the result: `ID` of a load, `Tag`, `Digest` and `Size` of a push. */
+  readonly aux?: Readonly<Record<string, string | number>>;
 }
 
 const MAX_LINE_LENGTH = 1024 * 1024;

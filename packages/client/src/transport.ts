@@ -8,7 +8,8 @@ import { openSession, type Session } from './session.ts';
 // An import of node:http would evaluate all of its exports, WebSocket's implementation among them: a third of hyperctl's start.
 const http = process.getBuiltinModule('node:http');
 
-export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+/** A list is sent as one parameter for each of its values. */
+export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
 export interface CallOptions {
   readonly query?: Query;
@@ -98,8 +99,10 @@ export class Transport {
   }
 
   #options(method: string, path: string, { query = {}, signal }: CallOptions): RequestOptions {
-    const values = Object.entries(query).filter(([, value]) => value !== undefined && value !== '');
-    const search = new URLSearchParams(values.map(([name, value]) => [name, String(value)])).toString();
+    const values = Object.entries(query)
+      .flatMap(([name, value]) => [value].flat().map((single) => [name, String(single ?? '')]))
+      .filter(([, text]) => text !== '');
+    const search = new URLSearchParams(values).toString();
     return {
       ...{ ...this.#target, method, path: search === '' ? path : `${path}?${search}` },
       ...(signal ? { signal } : {}),

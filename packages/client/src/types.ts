@@ -131,16 +131,6 @@ export interface MachineSummary {
   readonly status: string;
 }
 
-/** One tag of an image. */
-export interface ImageTag {
-  readonly repository: string;
-  readonly tag: string;
-  /** 64 hex digits. */
-  readonly id: string;
-  readonly createdAt: Date;
-  readonly sizeBytes: number;
-}
-
 export interface DaemonInfo {
   readonly ID: string;
   readonly Containers: number;
@@ -155,13 +145,4 @@ export interface DaemonInfo {
   readonly MemTotal: number;
   readonly 'Operating System': string;
   readonly Name?: string;
-}
-
-/** Credentials of a registry, as `docker login` keeps them. */
-export interface RegistryAuth {
-  readonly username?: string;
-  readonly password?: string;
-  readonly identitytoken?: string;
-  readonly registrytoken?: string;
-  readonly serveraddress?: string;
 }

@@ -59,12 +59,44 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('images', 'List images', () => import('./commands/images.ts')),
   entry('pull', 'Pull an image from its registry', () => import('./commands/pull.ts')),
+  entry('push', 'Send an image to the registry that its name gives', () => import('./commands/push.ts')),
   entry(
     'load',
     'Take in images from a "docker save" archive or an OCI layout (tar, plain or compressed)',
     () => import('./commands/load.ts'),
   ),
+  entry(
+    'save',
+    'Write images to an archive for "load", "docker load" or skopeo',
+    () => import('./commands/save.ts'),
+  ),
+  entry(
+    'import',
+    'Make an image out of a tar of its root file system (plain or compressed), and print its id',
+    () => import('./commands/import.ts'),
+  ),
+  entry('tag', 'Give an image a further name', () => import('./commands/tag.ts')),
+  entry(
+    'history',
+    'Show the steps that an image was made in, newest first',
+    () => import('./commands/history.ts'),
+  ),
   entry('rmi', 'Remove images, or names of them', () => import('./commands/rmi.ts')),
+  entry(
+    'prune',
+    'Remove images that no container uses: those without a tag, or with -a all',
+    () => import('./commands/prune.ts'),
+  ),
+  entry(
+    'login',
+    "Log in to a registry (default: Docker's) and keep the credentials for pull, push and build",
+    () => import('./commands/login.ts'),
+  ),
+  entry(
+    'logout',
+    "Forget the credentials for a registry (default: Docker's)",
+    () => import('./commands/logout.ts'),
+  ),
   entry('info', 'Describe the daemon and its host', () => import('./commands/info.ts')),
   entry(
     'version',

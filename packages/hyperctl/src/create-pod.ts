@@ -17,7 +17,9 @@ export async function pullingImages<T>(
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 404) throw error;
     stderr.write(`${error.message}\n`);
-    for (const image of new Set(images)) await pullImage(client, withDefaultTag(image), stderr, signal);
+    for (const image of new Set(images)) {
+      await pullImage(client, withDefaultTag(image), { output: stderr, stderr }, { signal });
+    }
     return create();
   }
 }

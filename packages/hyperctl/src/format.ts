@@ -1,3 +1,6 @@
+import type { Options } from './options.ts';
+import { UsageError } from './usage-error.ts';
+
 const DECIMAL_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
 /** A size in decimal units with up to four digits: `1.234 MB`. */
@@ -16,4 +19,16 @@ export function localTime(date: Date): string {
   const two = (number: number): string => String(number).padStart(2, '0');
   const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-');
   return `${day} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(':')}`;
+}
+
+/** Objects as JSON, one a line. */
+export function jsonLines(rows: readonly object[]): string {
+  return rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+}
+
+/** What --format says of a list. Throws UsageError. */
+export function listFormat(options: Options): 'table' | 'json' {
+  const format = options.text('format') ?? 'table';
+  if (format === 'table' || format === 'json') return format;
+  throw new UsageError(`--format is "${format}", want table or json`);
 }

@@ -4,6 +4,7 @@ import { COMMANDS } from './commands.ts';
 import { commandHelp, GLOBAL_OPTIONS, HELP_OPTION, programHelp, usage } from './help.ts';
 import { hostUrl } from './host.ts';
 import { type Options, parseOptions } from './options.ts';
+import { InterruptedError } from './signals.ts';
 import { UsageError } from './usage-error.ts';
 import { BrokenPipeError, watchForBrokenPipe } from './write.ts';
 
@@ -19,6 +20,7 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
     return await dispatch(args, terminal);
   } catch (error) {
     if (error instanceof BrokenPipeError) return BROKEN_PIPE_EXIT_CODE;
+    if (error instanceof InterruptedError) return error.exitCode;
     const message = error instanceof Error ? error.message : String(error);
     terminal.stderr.write(`hyperctl ERROR: ${message}\n`);
     return FAILURE;

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { unixTime } from './commands/logs.ts';
 import { imagesOf } from './create-pod.ts';
+import { serverOfImage } from './credentials/servers.ts';
 import { decimalSize, localTime } from './format.ts';
 import { ProgressView } from './progress-view.ts';
 import { withDefaultTag } from './pull.ts';
-import { registryOf } from './registry-credentials.ts';
 import { DetachWatch } from './session-io.ts';
 import { table } from './table.ts';
 import { UsageError } from './usage-error.ts';
@@ -112,7 +112,7 @@ for (const [image, tagged, registry] of [
 ] as const) {
   test(`${image} is ${tagged} of ${registry}`, () => {
     assert.equal(withDefaultTag(image), tagged);
-    assert.equal(registryOf(image), registry);
+    assert.equal(serverOfImage(image), registry);
   });
 }
 

@@ -9,7 +9,17 @@ const BAR_WIDTH = 30;
 export interface ProgressOutput {
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
   write(text: string): unknown;
+}
+
+/** Reads a progress stream to its end, and shows it where there is an output. Throws what the stream throws. */
+export async function showProgress(
+  messages: AsyncIterable<ProgressMessage>,
+  output: ProgressOutput | undefined,
+): Promise<void> {
+  const view = output && new ProgressView(output);
+  for await (const message of messages) view?.show(message);
 }
 
 /**
@@ -32,10 +42,11 @@ export class ProgressView {
       this.#above(message.stream.replace(/\n$/, ''));
       return;
     }
-    const { id, status = '' } = message;
-    if (id === undefined) this.#above(printable(status));
-    else if (this.#output.isTTY) this.#draw(id, this.#line(message));
-    else this.#print(id, message);
+    const { id, status, progressDetail } = message;
+    if (status === undefined) return; // for programs
+    if (id === undefined && progressDetail?.current === undefined) this.#above(printable(status));
+    else if (this.#output.isTTY) this.#draw(id ?? '', this.#line(message));
+    else this.#print(id ?? '', message);
   }
 
   /** A line that stays, above nothing: lines in place end here. */
@@ -53,6 +64,7 @@ export class ProgressView {
     if (this.#lines.get(id) === line) return;
     this.#lines.set(id, line);
     const up = this.#lines.size - [...this.#lines.keys()].indexOf(id);
+    if (up >= (this.#output.rows ?? Number.POSITIVE_INFINITY)) return; // it has left the screen
     this.#output.write(`\x1b[${up}A\r\x1b[2K${line}\x1b[${up}B\r`);
   }
 
@@ -66,9 +78,11 @@ export class ProgressView {
     this.#output.write(`${this.#line(message)}\n`);
   }
 
-  #line({ id = '', status = '', progressDetail }: ProgressMessage): string {
+  #line({ id, status = '', progressDetail }: ProgressMessage): string {
     const figures = this.#figures(progressDetail);
-    const line = printable(`${id}: ${status}${figures === '' ? '' : ` ${figures}`}`);
+    const line = printable(
+      `${id === undefined ? '' : `${id}: `}${status}${figures === '' ? '' : ` ${figures}`}`,
+    );
     const { columns } = this.#output;
     return this.#output.isTTY && columns ? line.slice(0, columns - 1) : line;
   }

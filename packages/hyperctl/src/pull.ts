@@ -1,22 +1,28 @@
 import type { Client } from '@hyperd/client';
-import { type ProgressOutput, ProgressView } from './progress-view.ts';
-import { credentialsFor } from './registry-credentials.ts';
+import { usableCredentials } from './credentials/credentials.ts';
+import { type ProgressOutput, showProgress } from './progress-view.ts';
 
-/** Pulls an image and shows its progress. */
+export interface PullImageOptions {
+  readonly platform?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Pulls an image, or all tags of a repository where it names neither tag nor digest; progress goes to `output`, where there is one. */
 export async function pullImage(
   client: Client,
   image: string,
-  output: ProgressOutput,
-  signal?: AbortSignal,
+  { output, stderr }: { readonly output: ProgressOutput | undefined; readonly stderr: NodeJS.WriteStream },
+  options: PullImageOptions = {},
 ): Promise<void> {
-  const auth = await credentialsFor(image);
-  const view = new ProgressView(output);
-  const messages = client.pull(image, { auth, ...(signal ? { signal } : {}) });
-  for await (const message of messages) view.show(message);
+  const auth = await usableCredentials(image, stderr);
+  await showProgress(client.images.pull(image, { ...options, auth }), output);
 }
 
 /** `image` with `:latest` where it has neither tag nor digest. */
 export function withDefaultTag(image: string): string {
-  const name = image.slice(image.lastIndexOf('/') + 1);
-  return /[:@]/.test(name) ? image : `${image}:latest`;
+  return hasTagOrDigest(image) ? image : `${image}:latest`;
+}
+
+export function hasTagOrDigest(image: string): boolean {
+  return /[:@]/.test(image.slice(image.lastIndexOf('/') + 1));
 }

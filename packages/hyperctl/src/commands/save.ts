@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import type { Command } from '../command.ts';
+import { keyValueObject } from '../key-values.ts';
+import { UsageError } from '../usage-error.ts';
+import { write } from '../write.ts';
+
+export const command: Command = {
+  name: 'save',
+  operands: 'IMAGE...',
+  summary: 'Write images to an archive for "load", "docker load" or skopeo',
+  details:
+    'A name without a tag stands for all tags of the repository. The archive is an OCI layout; unless -f oci is given, with a manifest.json for Docker beside.',
+  options: [
+    { name: 'output', short: 'o', value: 'FILE', help: 'where to write (default: stdout)' },
+    { name: 'format', short: 'f', value: 'FORMAT', help: 'docker (the default) or oci' },
+    {
+      ...{ name: 'references', short: 'r', value: 'IMAGE=NAME', repeats: true },
+      help: 'the name that the layout gives to an image',
+    },
+  ],
+  operandCount: [1, Number.POSITIVE_INFINITY],
+  async run({ client, options, operands, terminal: { stdout } }) {
+    const format = formatOf(options.text('format') ?? 'docker');
+    const path = options.text('output');
+    if (path === undefined && stdout.isTTY) {
+      throw new UsageError(
+        'save does not write an archive to a terminal; use -o FILE, or redirect the output',
+      );
+    }
+    const refs = keyValueObject(options, 'references');
+    const archive = await client.images.save(operands, { format, refs });
+    if (path !== undefined) await writeFile(path, archive);
+    else for await (const chunk of readWhole(archive)) await write(stdout, chunk);
+    return 0;
+  },
+};
+
+function formatOf(text: string): 'docker' | 'oci' {
+  if (text === 'docker' || text === 'oci') return text;
+  throw new UsageError(`--format is "${text}", want docker or oci`);
+}
+
+/** The archive takes the file's place only when it is whole. What is no plain file (a pipe, a device) is written to as it is. */
+async function writeFile(path: string, archive: Readable): Promise<void> {
+  const isPlain = await isPlainOrMissing(path);
+  const target = isPlain ? `${path}.${randomUUID()}` : path;
+  try {
+    {
+      await using file = await open(target, isPlain ? 'wx' : 'w');
+      for await (const chunk of readWhole(archive)) await writeAll(file, chunk);
+    }
+    if (isPlain) await rename(target, path);
+  } catch (error) {
+    archive.destroy();
+    if (isPlain) await rm(target, { force: true });
+    throw error;
+  }
+}
+
+async function isPlainOrMissing(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true;
+    throw error;
+  }
+}
+
+async function* readWhole(archive: Readable): AsyncGenerator<Uint8Array> {
+  try {
+    yield* archive as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    throw new Error('save: hyperd has broken off; its log says why', { cause: error });
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten;
+}
