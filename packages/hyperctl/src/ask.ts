@@ -46,7 +46,7 @@ function readLine(stdin: NodeJS.ReadStream): Promise<Buffer | undefined> {
     else resolve(line.state === 'entered' ? line.bytes() : undefined);
     stdin.unshift(chunk.subarray(used)); // the answer to the next question, where both were pasted
   };
-  stdin.on('data', take).once('end', end).once('error', reject);
+  stdin.on('data', take).once('end', end).once('error', reject).resume();
   return promise;
 }
 

@@ -46,8 +46,11 @@ export async function loadArchive(
 /** An image of an archive, and what the archive calls it. */
 interface ArchivedImage {
   readonly image: StoredImage;
-  readonly refs: readonly string[];
+  readonly refs: readonly ArchivedName[];
 }
+
+/** A name in all its spellings, the one to go by first. */
+type ArchivedName = readonly string[];
 
 /** Gives the images their names: the archive's, or what the caller says. */
 function named(images: readonly ArchivedImage[], { name, refs }: LoadContext['names']): LoadedImage[] {
@@ -63,19 +66,20 @@ function named(images: readonly ArchivedImage[], { name, refs }: LoadContext['na
   if (refs === undefined)
     return images.map(({ image, refs: own }) => ({
       image,
-      names: own.flatMap((ref) => canonicalOrNone(ref)),
+      names: own.flatMap(([best = '']) => canonicalOrNone(best)),
     }));
   const loaded = images
     .map(({ image, refs: own }) => ({
       image,
-      names: own.flatMap((ref) => (refs[ref] === undefined ? [] : [canonicalName(refs[ref])])),
+      names: own.flat().flatMap((ref) => (refs[ref] === undefined ? [] : [canonicalName(refs[ref])])),
     }))
     .filter(({ names }) => names.length > 0);
+  const known = images.flatMap(({ refs: own }) => own.flat());
   for (const ref of Object.keys(refs))
-    if (!images.some(({ refs: own }) => own.includes(ref)))
+    if (!known.includes(ref))
       throw new HyperError(
         'not-found',
-        `load image: the archive has no "${ref}"; it has ${images.flatMap(({ refs: own }) => own).join(', ') || 'no names'}`,
+        `load image: the archive has no "${ref}"; it has ${known.join(', ') || 'no names'}`,
       );
   return loaded;
 }
@@ -101,7 +105,7 @@ function blobName(digest: Digest): string {
 async function loadLayout(files: ArchiveFiles, context: LoadContext): Promise<ArchivedImage[]> {
   const document = parseIndexOrManifest(await files.read('index.json', MAX_MANIFEST_BYTES), 'index.json');
   if (!('index' in document)) throw new HyperError('corrupt', 'load image: index.json is no image index');
-  const loaded = new Map<Digest, { image: StoredImage; refs: string[] }>();
+  const loaded = new Map<Digest, { image: StoredImage; refs: ArchivedName[] }>();
   for (const descriptor of document.index.manifests) {
     if (descriptor.annotations?.['vnd.docker.reference.type']) continue; // an attestation, no image
     const known = loaded.get(descriptor.digest);
@@ -157,10 +161,14 @@ async function put({ store, held }: LoadContext, digest: Digest, bytes: Buffer):
   await store.write(digest, bytes);
 }
 
-function refsOf({ annotations }: Descriptor): string[] {
-  const name =
-    annotations?.['io.containerd.image.name'] ?? annotations?.['org.opencontainers.image.ref.name'];
-  return name ? [name] : [];
+/** containerd writes the whole name beside the one of the OCI, which may be a tag alone. */
+function refsOf({ annotations }: Descriptor): ArchivedName[] {
+  const names = [
+    annotations?.['io.containerd.image.name'],
+    annotations?.['org.opencontainers.image.ref.name'],
+  ];
+  const given = [...new Set(names.filter((name) => name !== undefined && name !== ''))] as string[];
+  return given.length > 0 ? [given] : [];
 }
 
 interface DockerEntry {
@@ -175,7 +183,10 @@ async function loadDockerArchive(files: ArchiveFiles, context: LoadContext): Pro
     throw new HyperError('corrupt', 'load image: manifest.json is not what "docker save" writes');
   const loaded: ArchivedImage[] = [];
   for (const entry of entries)
-    loaded.push({ image: await loadDockerImage(files, entry, context), refs: entry.RepoTags ?? [] });
+    loaded.push({
+      image: await loadDockerImage(files, entry, context),
+      refs: (entry.RepoTags ?? []).map((name) => [name]),
+    });
   return loaded;
 }
 

@@ -57,42 +57,6 @@ export interface BlobDraft extends AsyncDisposable {
   commit(): Promise<void>;
 }
 
-/**
- * Blobs by digest, as an OCI image layout on disk (OCI image-spec, image-layout.md). A blob is visible only once it is whole, verified and on disk.
- * Made by `openContentStore`.
- */
-export interface ContentStore {
-  /** Directory for temporary files, on the same file system; emptied when the store is opened. */
-  readonly temporary: string;
-  path(digest: Digest): string;
-  /** Whether the blob is there, with the size it must have where one is given. */
-  has(digest: Digest, sizeBytes?: number): Promise<boolean>;
-  /** Bytes of the blob, or undefined where it is not there. */
-  sizeBytes(digest: Digest): Promise<number | undefined>;
-  /** The blob's bytes from an offset on. Throws `not-found` when read. */
-  stream(digest: Digest, fromByte?: number): AsyncIterable<Buffer>;
-  /** Whether the blob is there and has its digest. */
-  verify(digest: Digest): Promise<boolean>;
-  /** The whole blob; `maxBytes` bounds it. Throws `not-found`, `limit`. */
-  read(digest: Digest, maxBytes: number): Promise<Buffer>;
-  /** Stores bytes whose digest the caller knows. Throws `corrupt` when it is another's. */
-  write(digest: Digest, bytes: Uint8Array): Promise<void>;
-  /** A draft for a blob that arrives in parts, of whatever digest where none is given. */
-  draft(digest?: Digest): Promise<BlobDraft>;
-  remove(digest: Digest): Promise<void>;
-  list(): Promise<Digest[]>;
-}
-
-/** A blob on its way in. Disposing without `commit` leaves nothing. */
-export interface BlobDraft extends AsyncDisposable {
-  readonly sizeBytes: number;
-  append(chunk: Uint8Array): Promise<void>;
-  /** Back to nothing, for a transfer that starts over. */
-  reset(): Promise<void>;
-  /** Verifies the digest, makes it durable and visible. Throws `corrupt`. */
-  commit(): Promise<void>;
-}
-
 export async function openContentStore(root: string): Promise<ContentStore> {
   const blobs = join(root, 'blobs', 'sha256');
   const temporary = join(root, 'tmp');
