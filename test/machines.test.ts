@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { isHyperError } from '../packages/hyperd/src/errors.ts';
+import { Events } from '../packages/hyperd/src/events/index.ts';
 import {
   connectAgent,
   type GuestProcess,
@@ -35,7 +36,9 @@ let machines: MachineService;
 
 async function open(initrd = join(guest, 'initramfs.cpio')): Promise<MachineService> {
   const driver = createQemuDriver({ kernel: join(guest, 'vmlinux'), initrd });
-  return createMachineService({ root, state, driver, connectAgent, logger: silent, bootTimeoutMs: 8000 });
+  return createMachineService({
+    ...{ root, state, driver, connectAgent, logger: silent, events: new Events(), bootTimeoutMs: 8000 },
+  });
 }
 
 before(async () => {

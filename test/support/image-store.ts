@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Events } from '../../packages/hyperd/src/events/index.ts';
 import type { Digest } from '../../packages/hyperd/src/ids.ts';
 import type { ImageService, ImageUsers } from '../../packages/hyperd/src/images/image-service.ts';
 import { createImageService } from '../../packages/hyperd/src/images/service.ts';
@@ -33,7 +34,7 @@ export async function inStore(work: (store: Store) => Promise<void>, maxImageByt
     state?.[Symbol.dispose]();
     state = openState(root);
     images = await createImageService({
-      ...{ root, state, logger: silent, maxImageBytes },
+      ...{ root, state, logger: silent, events: new Events(), maxImageBytes },
       registries: { insecureRegistries: [], mirrors: [], certsDirectories: [], env: {} },
     });
     return images;

@@ -1,4 +1,5 @@
 import { demultiplex, type OutputChunk, undivided } from './demultiplex.ts';
+import { type EventOptions, type HyperEvent, readEvents } from './events.ts';
 import type { RegistryAuth } from './image-types.ts';
 import { Images } from './images.ts';
 import { splitFields } from './lists.ts';
@@ -156,6 +157,11 @@ export class Client implements Disposable {
 
   renameContainer(container: string, name: string): Promise<void> {
     return this.#http.done('POST', '/container/rename', { query: { oldName: container, newName: name } });
+  }
+
+  /** What happens, as it happens, until the daemon ends or `signal` is aborted. Throws EventsDroppedError when it is read too slowly. */
+  events(options: EventOptions = {}): AsyncGenerator<HyperEvent> {
+    return readEvents(this.#http, options);
   }
 
   /** Waits for the container to end; resolves with its exit code. */

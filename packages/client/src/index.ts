@@ -2,6 +2,7 @@ export { ApiError, ConnectionError } from './api-error.ts';
 export { Client, createClient, type LogOptions, type MachineSession } from './client.ts';
 export { defaultHost } from './default-host.ts';
 export { demultiplex, type OutputChunk } from './demultiplex.ts';
+export { type EventOptions, EventsDroppedError, type HyperEvent } from './events.ts';
 export type * from './image-types.ts';
 export type { Images } from './images.ts';
 export { type ProgressMessage, readProgress } from './progress.ts';

@@ -1,4 +1,5 @@
 import { ApiError } from './api-error.ts';
+import { readJsonLines } from './json-lines.ts';
 
 /** One message of Docker's progress stream. */
 export interface ProgressMessage {
@@ -12,27 +13,17 @@ export interface ProgressMessage {
   readonly aux?: Readonly<Record<string, string | number>>;
 }
 
-const MAX_LINE_LENGTH = 1024 * 1024;
+type Message = ProgressMessage & {
+  readonly error?: string;
+  readonly errorDetail?: { readonly message?: string; readonly code?: number };
+};
 
 /** Reads the JSON messages of a stream, one a line. Throws ApiError for an error among them. */
 export async function* readProgress(source: AsyncIterable<Uint8Array>): AsyncGenerator<ProgressMessage> {
-  const decoder = new TextDecoder();
-  let text = '';
-  for await (const chunk of source) {
-    text += decoder.decode(chunk, { stream: true });
-    const lines = text.split('\n');
-    text = lines.pop() ?? '';
-    if (text.length > MAX_LINE_LENGTH) throw new Error('read progress: a line is too long');
-    for (const line of lines) if (line.trim() !== '') yield messageOf(line);
-  }
-  if (text.trim() !== '') yield messageOf(text);
+  for await (const message of readJsonLines(source)) yield messageOf(message as Message);
 }
 
-function messageOf(line: string): ProgressMessage {
-  const message = JSON.parse(line) as ProgressMessage & {
-    readonly error?: string;
-    readonly errorDetail?: { readonly message?: string; readonly code?: number };
-  };
+function messageOf(message: Message): ProgressMessage {
   if (message.error === undefined && message.errorDetail === undefined) return message;
   const { errorDetail } = message;
   throw new ApiError(errorDetail?.code ?? 0, errorDetail?.message ?? message.error ?? 'unknown error');

@@ -49,6 +49,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     'Wait until containers, or the first ones of pods, have ended; print their exit codes',
     () => import('./commands/wait.ts'),
   ),
+  entry(
+    'events',
+    'Print what happens to pods, containers, images and machines, as it happens',
+    () => import('./commands/events.ts'),
+  ),
   entry('kill', 'Signal containers, or with -p pods', () => import('./commands/kill.ts')),
   entry('pause', "Stop a pod's clocks", () => import('./commands/pause.ts')),
   entry('unpause', 'Let a paused pod go on', () => import('./commands/unpause.ts')),

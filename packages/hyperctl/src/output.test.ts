@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TypedLine } from './ask.ts';
-import { unixTime } from './commands/logs.ts';
 import { imagesOf } from './create-pod.ts';
 import { decimalSize, localTime } from './format.ts';
 import { ProgressView } from './progress-view.ts';
 import { withDefaultTag } from './pull.ts';
 import { DetachWatch } from './session-io.ts';
 import { table } from './table.ts';
-import { UsageError } from './usage-error.ts';
 
 test('table() has cells of at least 20, three spaces between, and nothing behind the last', () => {
   const long = 'x'.repeat(18);
@@ -153,16 +151,3 @@ test('imagesOf() finds images whatever the case of the keys', () => {
   ]);
   assert.deepEqual(imagesOf({}), []);
 });
-
-for (const [text, expected] of [
-  ['12', '12'],
-  ['12.5', '12.5'],
-  ['10m', '400'],
-  ['1970-01-01T00:00:10Z', '10'],
-  ['9d', '0'],
-] as const) {
-  test(`--since ${text} is ${expected}`, () => assert.equal(unixTime(text, 1_000_000), expected));
-}
-for (const text of ['yesterday', '', '10x']) {
-  test(`--since "${text}" is refused`, () => assert.throws(() => unixTime(text, 0), UsageError));
-}

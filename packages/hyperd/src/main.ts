@@ -1,9 +1,11 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import pino from 'pino';
 import { createApi } from './api/index.ts';
 import { type Config, HELP, loadConfig } from './config/load-config.ts';
 import { HyperError, isHyperError, messageOf } from './errors.ts';
+import { Events } from './events/index.ts';
 import { connectAgent } from './guest/index.ts';
 import { createImageService } from './images/index.ts';
 import { seedImages } from './images/seed.ts';
@@ -41,15 +43,16 @@ async function serve(config: Config): Promise<void> {
   for (const path of [config.kernel, config.initrd]) requireReadable(path);
   const ended = nextSignal();
   const { root } = config;
+  const events = new Events();
   using state = openState(root);
   await using images = await createImageService({
-    ...{ root, state, logger, maxImageBytes: config.maxImageBytes },
+    ...{ root, state, logger, events, maxImageBytes: config.maxImageBytes },
     registries: { ...config.registries, env: process.env },
   });
   const driver = createQemuDriver({ kernel: config.kernel, initrd: config.initrd });
-  await using machines = await createMachineService({ root, state, driver, connectAgent, logger });
+  await using machines = await createMachineService({ root, state, driver, connectAgent, logger, events });
   await using pods = new Pods({
-    ...{ root, records: createPodRecords(state), machines, images, logger },
+    ...{ root, records: createPodRecords(state), machines, images, logger, events },
     ...{ scratch: createScratchDisks(root), logs: new ContainerLogs(config.logDirectory) },
   });
   await pods.restore(await machines.adoptAll());
@@ -59,15 +62,20 @@ async function serve(config: Config): Promise<void> {
     pods,
     images,
     machines,
+    events,
     about: { version: VERSION, rootDirectory: root },
     logger,
   });
   const urls = await api.listen(config.hosts);
+  events.daemon('start');
   logger.info({ hyperd: VERSION, root, urls, hypervisor: await machines.info() }, 'hyperd is ready');
   machines
     .prepare(DEFAULT_SHAPE)
     .catch((error: unknown) => logger.warn({ err: error }, 'prepare machine template'));
-  logger.info({ signal: await ended }, 'hyperd ends; running pods go on');
+  const signal = await ended;
+  events.daemon('stop', { signal });
+  await setImmediate(); // whoever follows events gets this one before its connection ends
+  logger.info({ signal }, 'hyperd ends; running pods go on');
 }
 
 function requireReadable(path: string): void {

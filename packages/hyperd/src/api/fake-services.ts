@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Events } from '../events/index.ts';
 import type { ImageService } from '../images/image-service.ts';
 import type { MachineService } from '../machines/machine.ts';
 import type { ContainerView, PodService, PodView } from '../pods/pod-service.ts';
@@ -32,6 +33,7 @@ export interface Fakes {
   readonly pods?: Partial<PodService>;
   readonly images?: Partial<ImageService>;
   readonly machines?: Partial<MachineService>;
+  readonly events?: Events;
 }
 
 /** The real API on a unix socket, before services that a test gives. */
@@ -44,6 +46,7 @@ export async function startApi(fakes: Fakes): Promise<TestApi> {
     pods: only('PodService', fakes.pods ?? {}),
     images: only('ImageService', fakes.images ?? {}),
     machines: only('MachineService', fakes.machines ?? {}),
+    events: fakes.events ?? new Events(),
     about: { version: '1.2.3', rootDirectory: '/root-directory' },
     logger: { debug: log, info: log, warn: log, error: log },
     closeGraceMs: 1_000,

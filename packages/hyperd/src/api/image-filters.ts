@@ -1,7 +1,8 @@
 import { HyperError } from '../errors.ts';
 import type { ImageSummary } from '../images/image-service.ts';
+import { filterLists, hasLabel } from './filters.ts';
 
-const KNOWN = 'before, dangling, label, reference, since';
+const KNOWN = ['before', 'dangling', 'label', 'reference', 'since'];
 
 /** What a client wants to see of the images; all of it has to hold. */
 export interface ImageFilters {
@@ -22,39 +23,14 @@ export interface ImageFilters {
  * `invalid-argument`.
  */
 export function parseImageFilters(filter: string, filters: string): ImageFilters {
-  const lists = filterLists(filters);
-  for (const name of lists.keys()) {
-    if (!KNOWN.split(', ').includes(name)) {
-      throw new HyperError('invalid-argument', `read filters: "${name}" is not known, want ${KNOWN}`);
-    }
-  }
-  const list = (name: string): string[] => lists.get(name) ?? [];
+  const lists = filterLists(filters, KNOWN);
+  const list = (name: string): readonly string[] => lists.get(name) ?? [];
   return {
     references: [...list('reference'), ...(filter === '' ? [] : [filter])],
     labels: list('label'),
     dangling: danglingOf(list('dangling')),
     ...{ before: list('before'), since: list('since') },
   };
-}
-
-function filterLists(text: string): Map<string, string[]> {
-  if (text === '') return new Map();
-  const wanted = `want a JSON object of lists: ${KNOWN}`;
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new HyperError('invalid-argument', `read filters "${text}": ${wanted}`, { cause: error });
-  }
-  if (typeof json !== 'object' || Array.isArray(json)) {
-    throw new HyperError('invalid-argument', `read filters "${text}": ${wanted}`);
-  }
-  return new Map(
-    Object.entries(json ?? {}).map(([name, values]) => [
-      name,
-      Array.isArray(values) ? values.map(String) : Object.keys(values ?? {}),
-    ]),
-  );
 }
 
 function danglingOf(values: readonly string[]): boolean | undefined {
@@ -76,18 +52,11 @@ export async function selectImages<T extends ImageSummary>(
   const since = await Promise.all(filters.since.map(createdAt));
   return images
     .filter((image) => dangling === undefined || (image.tags.length === 0) === dangling)
-    .filter((image) => labels.every((label) => hasLabel(image, label)))
+    .filter((image) => labels.every((label) => hasLabel(image.labels, label)))
     .filter((image) => before.every((time) => image.createdAt < time))
     .filter((image) => since.every((time) => image.createdAt > time))
     .map((image) => (references.length === 0 ? image : withMatchingNames(image, references)))
     .filter(({ tags, digests }) => references.length === 0 || tags.length + digests.length > 0);
-}
-
-function hasLabel({ labels }: ImageSummary, label: string): boolean {
-  const equals = label.indexOf('=');
-  if (equals < 0) return Object.hasOwn(labels, label);
-  const name = label.slice(0, equals);
-  return Object.hasOwn(labels, name) && labels[name] === label.slice(equals + 1);
 }
 
 function withMatchingNames<T extends ImageSummary>(image: T, globs: readonly string[]): T {

@@ -1,3 +1,4 @@
+import type { Events } from '../events/index.ts';
 import type { ImageService } from '../images/image-service.ts';
 import type { Logger } from '../logger.ts';
 import type { MachineService } from '../machines/machine.ts';
@@ -11,6 +12,7 @@ export interface ApiOptions {
   readonly pods: PodService;
   readonly images: ImageService;
   readonly machines: MachineService;
+  readonly events: Events;
   readonly about: About;
   readonly logger: Logger;
   readonly closeGraceMs?: number;

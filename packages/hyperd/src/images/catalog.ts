@@ -55,8 +55,8 @@ export class Catalog {
       .filter(({ reference }) => reference.tag !== undefined && canonicalName(reference) === name);
   }
 
-  /** Throws `not-found`, `invalid-argument`. */
-  tag(source: string, target: string): void {
+  /** Returns whose name it is now. Throws `not-found`, `invalid-argument`. */
+  tag(source: string, target: string): { readonly id: Digest; readonly name: string } {
     const { id } = this.find(source);
     const reference = withDefaultTag(parseReference(target));
     if (reference.digest !== undefined)
@@ -65,6 +65,7 @@ export class Catalog {
         `tag image as "${target}": a digest cannot be given as a name`,
       );
     this.#records.addName(canonical(reference), id);
+    return { id, name: familiar(reference) };
   }
 
   summary(record: ImageRecord): ImageSummary {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { HyperError, messageOf } from '../errors.ts';
+import type { Events } from '../events/index.ts';
 import type { Digest } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import { MAX_CONFIG_BYTES, parseConfig, runConfigOf } from '../oci/documents.ts';
@@ -62,6 +63,7 @@ export interface ImageServiceOptions {
   readonly root: string;
   readonly state: State;
   readonly logger: Logger;
+  readonly events: Events;
   readonly registries: RegistryOptions;
   /** Bound on an image's uncompressed layers and on archives, in bytes. */
   readonly maxImageBytes?: number;
@@ -89,20 +91,22 @@ export async function createImageService(options: ImageServiceOptions): Promise<
   }
   const records = createImageRecords(state);
   const parts = { records, store, layers, rootfs, sources: createBlobSources(state), holds, logger };
-  return new Images(parts, createRegistryClient(options.registries), maxBytes);
+  return new Images(parts, createRegistryClient(options.registries), options.events, maxBytes);
 }
 
 class Images implements ImageService {
   readonly #parts: Collected;
   readonly #catalog: Catalog;
   readonly #registries: RegistryClient;
+  readonly #events: Events;
   readonly #maxBytes: number;
   readonly #downloads = new SingleFlight<string, void>();
 
-  constructor(parts: Collected, registries: RegistryClient, maxBytes: number) {
+  constructor(parts: Collected, registries: RegistryClient, events: Events, maxBytes: number) {
     this.#parts = parts;
     this.#catalog = new Catalog(parts.records);
     this.#registries = registries;
+    this.#events = events;
     this.#maxBytes = maxBytes;
   }
 
@@ -136,6 +140,7 @@ class Images implements ImageService {
       await this.#finish(image, names, held, { onProgress: progress, ...(signal && { signal }) });
       const blobs = [image.id, ...image.manifest.layers.map((layer) => layer.digest)];
       this.#parts.sources.add(blobs, reference.domain, reference.path);
+      this.#events.image({ id: image.id, name: familiar(reference) }, 'pull');
       progress({ status: `Digest: ${digest}` });
       const news = known === image.id ? 'Image is up to date' : 'Downloaded newer image';
       progress({ status: `Status: ${news} for ${familiar(reference)}` });
@@ -180,6 +185,7 @@ class Images implements ImageService {
       const images = await this.#savedImages(texts, held);
       const stream = Readable.from(saveArchive(images, this.#parts.store, options), { objectMode: false });
       stream.once('close', () => held[Symbol.dispose]());
+      for (const { image } of images) this.#events.image({ id: image.id, name: '' }, 'save');
       return stream;
     } catch (error) {
       held[Symbol.dispose]();
@@ -200,6 +206,8 @@ class Images implements ImageService {
         if (names.length === 0) progress({ stream: `Loaded image ID: ${image.id}\n` });
         const record = records.byId(image.id);
         if (record) summaries.push(this.#catalog.summary(record));
+        const [name = ''] = names;
+        this.#events.image({ id: image.id, name: name && familiar(parseReference(name)) }, 'load');
       }
       return summaries;
     });
@@ -213,6 +221,7 @@ class Images implements ImageService {
       const context = { store, layers, held, progress, signal, maxBytes: this.#maxBytes, from };
       const image = await importImage(layer, options, context);
       await this.#finish(image, names, held, options);
+      this.#events.image({ id: image.id, name: options.reference ?? '' }, 'import');
       progress({ status: image.id });
       return image.id;
     });
@@ -234,7 +243,8 @@ class Images implements ImageService {
   }
 
   async tag(source: string, target: string): Promise<void> {
-    this.#catalog.tag(source, target);
+    const { id, name } = this.#catalog.tag(source, target);
+    this.#events.image({ id, name }, 'tag');
   }
 
   async list(): Promise<ImageSummary[]> {
@@ -267,7 +277,9 @@ class Images implements ImageService {
     reference: string,
     { force, users }: { readonly force: boolean; readonly users: ImageUsers },
   ): Promise<Removal[]> {
+    const { id } = this.#catalog.find(reference);
     const removals = this.#catalog.remove(reference, force, users);
+    this.#tellRemoved(id, removals);
     if (removals.some((removal) => 'deleted' in removal)) await this.collectGarbage();
     return removals;
   }
@@ -279,7 +291,9 @@ class Images implements ImageService {
     for (const record of records.all()) {
       const { id } = record;
       if (users(id).length > 0 || (!all && this.#catalog.summary(record).tags.length > 0)) continue;
-      removals.push(...this.#catalog.remove(id, true, users));
+      const steps = this.#catalog.remove(id, true, users);
+      this.#tellRemoved(id, steps);
+      removals.push(...steps);
     }
     await this.collectGarbage();
     return { removals, reclaimedBytes: Math.max(0, before - (await this.#diskBytes())) };
@@ -301,6 +315,13 @@ class Images implements ImageService {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#registries[Symbol.asyncDispose]();
+  }
+
+  #tellRemoved(id: Digest, removals: readonly Removal[]): void {
+    for (const removal of removals) {
+      if ('untagged' in removal) this.#events.image({ id, name: removal.untagged }, 'untag');
+      else this.#events.image({ id, name: '' }, 'delete');
+    }
   }
 
   async #diskBytes(): Promise<number> {
@@ -346,6 +367,7 @@ class Images implements ImageService {
       ...{ store: this.#parts.store, sources: this.#parts.sources, progress, signal: options.signal },
       repository: this.#repositoryOf(reference, options),
     });
+    this.#events.image({ id: image.id, name: familiar(reference) }, 'push', { digest: image.manifestDigest });
     return image.manifestDigest;
   }
 

@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, messageOf } from '../errors.ts';
+import type { Events } from '../events/index.ts';
 import type { ConnectAgent, GuestAgent } from '../guest/index.ts';
 import { type MachineId, newMachineId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
@@ -31,6 +32,7 @@ export interface MachineServiceOptions {
   readonly driver: VmDriver;
   readonly connectAgent: ConnectAgent;
   readonly logger: Logger;
+  readonly events: Events;
   /** How long a machine may take from power-on to its agent's answer, in ms (default 120,000: emulated machines are slow). */
   readonly bootTimeoutMs?: number;
 }
@@ -144,7 +146,9 @@ class Machines implements MachineService {
       const handshakeTimeoutMs = template === undefined ? this.#bootTimeoutMs : CLONE_HANDSHAKE_MS;
       const agent = await this.#configuredAgent(vm, request, handshakeTimeoutMs);
       this.#records.setRunning(id);
-      return this.#take(id, request, vm, agent, []);
+      const machine = this.#take(id, request, vm, agent, []);
+      this.#options.events.machine(id, 'start', { pod: request.owner });
+      return machine;
     } catch (error) {
       const tail = await vm?.consoleTail();
       await vm?.kill();
@@ -212,6 +216,10 @@ class Machines implements MachineService {
       onGone: (gone) => this.#running.delete(gone),
     });
     this.#running.set(id, machine);
+    void machine.exited.then((exit) => {
+      const reason = exit.kind === 'died' ? exit.message : exit.kind;
+      this.#options.events.machine(id, 'die', { pod: machine.owner, reason });
+    });
     return machine;
   }
 

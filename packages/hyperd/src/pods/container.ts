@@ -1,4 +1,5 @@
 import { HyperError, isHyperError, messageOf } from '../errors.ts';
+import type { Events } from '../events/index.ts';
 import {
   CommandError,
   type ExitStatus,
@@ -32,6 +33,7 @@ export interface ContainerContext {
   readonly records: PodRecords;
   readonly logs: ContainerLogs;
   readonly logger: Logger;
+  readonly events: Events;
   /** The container has ended, and its state is recorded. */
   readonly onExit: (container: Container) => void;
 }
@@ -89,7 +91,9 @@ export class Container {
   }
 
   rename(name: string): void {
+    const oldName = this.#record.name;
     this.#save({ name, spec: { ...this.#record.spec, name } });
+    this.#context.events.container(this.#record, 'rename', { oldName });
   }
 
   /** Starts its init. A command that cannot be run ends the container with 126 or 127 and rejects with the reason. */
@@ -104,6 +108,7 @@ export class Container {
     try {
       const process = await place.agent.startContainer(startOf(this.#record, place), session);
       this.#save({ state: { phase: 'running', startedAt: Date.now(), restarts: wasRestarted } });
+      this.#context.events.container(this.#record, 'start');
       session.bind(process);
       this.#watch(process, place.agent, session);
     } catch (error) {
@@ -179,6 +184,7 @@ export class Container {
     this.#isAsked = true;
     this.#cancelRestart();
     if (!this.isRunning) return;
+    this.#context.events.container(this.#record, 'stop', { signal: this.#record.run.stopSignal });
     if (graceMs > 0) {
       this.#tell(this.#record.run.stopSignal);
       if (await this.#endsWithin(graceMs)) return;
@@ -198,6 +204,7 @@ export class Container {
       this.#cancelRestart();
     }
     if (!this.isRunning) return;
+    this.#context.events.container(this.#record, 'kill', { signal });
     try {
       await this.#process?.signal(signal);
     } catch (error) {
@@ -277,6 +284,7 @@ export class Container {
     await endOfOutput(session);
     if (this.#process !== process) return;
     this.#process = undefined;
+    if (status.outOfMemory) this.#context.events.container(this.#record, 'oom');
     this.#finish({
       exitCode: status.exitCode,
       signal: status.signal,
@@ -306,6 +314,8 @@ export class Container {
       ? undefined
       : planRestart(restartPolicy, { ...run, failed: end.exitCode !== 0 });
     this.#save({ processId: undefined, state: { phase: 'exited', ...run, ...plan } });
+    const { exitCode, signal, message: reason } = end;
+    this.#context.events.container(this.#record, 'die', { exitCode, signal: signal || undefined, reason });
     this.#ended.resolve();
     this.#ended = Promise.withResolvers();
   }

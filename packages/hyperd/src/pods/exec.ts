@@ -11,6 +11,12 @@ interface Run {
   ended: boolean;
 }
 
+/** Told of a run's beginning and end. */
+export interface ExecListener {
+  started(): void;
+  ended(exitCode: number): void;
+}
+
 /**
  * A further process in a container. Made by `Container.createExec`, run by `run` (again, once it has ended), kept until its container goes.
  */
@@ -37,11 +43,12 @@ export class Exec {
     container: ContainerId | '',
     process: ProcessSpec,
     client: ClientStreams,
+    listener?: ExecListener,
   ): Promise<void> {
     const session = new Session({ tty: this.tty });
     const attached = session.attach(client);
     const started = agent.startProcess(container, process, session);
-    const exitCode = this.#follow(started, session);
+    const exitCode = this.#follow(started, session, listener);
     const run: Run = { process: started, exitCode, ended: false };
     this.#latest = run;
     this.#firstRun.resolve();
@@ -53,11 +60,17 @@ export class Exec {
     }
   }
 
-  async #follow(started: Promise<GuestProcess>, session: Session): Promise<number> {
+  async #follow(
+    started: Promise<GuestProcess>,
+    session: Session,
+    listener: ExecListener | undefined,
+  ): Promise<number> {
     try {
       const process = await started;
+      listener?.started();
       session.bind(process);
       const status = await process.exited;
+      listener?.ended(status.exitCode);
       session.drain();
       await endOfOutput(session);
       await process.release();

@@ -49,6 +49,8 @@ export class PodCreation {
       throw error;
     }
     this.#registry.add(pod);
+    this.#context.events.pod(record, 'create');
+    for (const container of containers) this.#context.events.container(container, 'create');
     return pod;
   }
 

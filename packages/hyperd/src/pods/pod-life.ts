@@ -1,15 +1,29 @@
+import type { Events } from '../events/index.ts';
 import type { PodId } from '../ids.ts';
 import { isAlive, type PodEvent, type PodState, podTransition } from './lifecycle.ts';
 import type { PodRecord, PodRecords } from './pod-records.ts';
 
+/** What the transitions are called that are worth telling as they happen. */
+const EVENT_ACTIONS: Partial<
+  Readonly<Record<PodEvent['type'], 'start' | 'pause' | 'unpause' | 'stop' | 'die'>>
+> = {
+  started: 'start',
+  pause: 'pause',
+  unpause: 'unpause',
+  stop: 'stop',
+  end: 'die',
+};
+
 /** A pod's record and the state in it, stored before anybody sees it. Changed by the pod's parts, read by everybody. */
 export class PodLife {
   readonly #records: PodRecords;
+  readonly #events: Events;
   #record: PodRecord;
 
-  constructor(record: PodRecord, records: PodRecords) {
+  constructor(record: PodRecord, records: PodRecords, events: Events) {
     this.#record = record;
     this.#records = records;
+    this.#events = events;
   }
 
   get id(): PodId {
@@ -46,6 +60,9 @@ export class PodLife {
   /** As `check`, and goes on to the next state. */
   apply(event: PodEvent): void {
     this.save({ state: podTransition(this.#record.state, event, this.id) });
+    const action = EVENT_ACTIONS[event.type];
+    const end = event.type === 'end' ? { outcome: event.outcome, reason: event.message } : {};
+    if (action) this.#events.pod(this.#record, action, end);
   }
 
   save(change: Partial<PodRecord>): void {

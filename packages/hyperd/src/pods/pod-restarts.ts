@@ -1,4 +1,5 @@
 import { messageOf } from '../errors.ts';
+import type { Events } from '../events/index.ts';
 import type { Logger } from '../logger.ts';
 import type { Container } from './container.ts';
 import type { PodLife } from './pod-life.ts';
@@ -8,10 +9,11 @@ import { planRestart, Timers } from './restart.ts';
 export interface RestartedPod {
   readonly life: PodLife;
   readonly logger: Logger;
+  readonly events: Events;
   containers(): readonly Container[];
   start(): Promise<void>;
-  /** Starts a container that still waits for it, once it is its turn. */
-  startContainer(container: Container): Promise<void>;
+  /** Starts a container once it is its turn, if it still waits for it then: resolves with whether it did. */
+  startContainer(container: Container): Promise<boolean>;
 }
 
 /** Whether a container is to be started again. */
@@ -34,11 +36,18 @@ export class PodRestarts {
     if (state.phase !== 'exited' || state.restartsAt === undefined) return;
     const { id } = container.record;
     this.#timers.set(id, state.restartsAt, () => {
-      this.#pod.startContainer(container).catch((error: unknown) => {
+      this.#restartContainer(container).catch((error: unknown) => {
         this.#pod.logger.info({ container: id, err: messageOf(error) }, 'restart container');
         this.planContainer(container);
       });
     });
+  }
+
+  async #restartContainer(container: Container): Promise<void> {
+    const { state } = container;
+    const restarts = state.phase === 'exited' ? state.restarts : undefined;
+    if (await this.#pod.startContainer(container))
+      this.#pod.events.container(container.record, 'restart', { restarts });
   }
 
   /** The machine was lost: where a container's policy asks for it, the pod starts again with a new one. */
@@ -58,11 +67,16 @@ export class PodRestarts {
     const { state } = this.#pod.life;
     if (state.phase !== 'ended' || state.restartsAt === undefined) return;
     this.#timers.set(this.#pod.life.id, state.restartsAt, () => {
-      this.#pod.start().catch((error: unknown) => {
+      this.#restartPod().catch((error: unknown) => {
         this.#pod.logger.warn({ pod: this.#pod.life.id, err: messageOf(error) }, 'restart pod');
         this.planPod();
       });
     });
+  }
+
+  async #restartPod(): Promise<void> {
+    await this.#pod.start();
+    this.#pod.events.pod(this.#pod.life.record, 'restart');
   }
 
   /** Somebody has ended the pod: it stays so. */

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, isHyperError, messageOf } from '../errors.ts';
+import type { Events } from '../events/index.ts';
 import type { GuestAgent } from '../guest/index.ts';
 import type { ContainerId, PodId } from '../ids.ts';
 import type { ImageService } from '../images/image-service.ts';
@@ -23,6 +24,7 @@ import { Sequence } from './sequence.ts';
 export const STOP_GRACE_MS = 5_000;
 /** Time for the guest to sync and power off, in ms. */
 const POWEROFF_GRACE_MS = 5_000;
+const SIGKILL = 9;
 const SIGKILL_EXIT_CODE = 137;
 
 export interface PodContext {
@@ -33,6 +35,7 @@ export interface PodContext {
   readonly scratch: ScratchDisks;
   readonly logs: ContainerLogs;
   readonly logger: Logger;
+  readonly events: Events;
   /** Takes a machine that its pod has given back alive. */
   readonly keepMachine: (machine: Machine) => void;
   /** Throws `limit` where no more pods may run. */
@@ -62,7 +65,7 @@ export class Pod {
 
   constructor(record: PodRecord, containers: readonly ContainerRecord[], context: PodContext) {
     this.#context = context;
-    const life = new PodLife(record, context.records);
+    const life = new PodLife(record, context.records, context.events);
     this.#life = life;
     const ofPod = { life, directory: this.directory, containers: () => this.containers };
     this.#machine = new PodMachine({ ...ofPod, onGone: (exit) => this.#machineGone(exit) }, context);
@@ -75,11 +78,13 @@ export class Pod {
       },
     });
     this.#restarts = new PodRestarts({
-      ...{ ...ofPod, logger: context.logger, start: () => this.start() },
+      ...{ ...ofPod, logger: context.logger, events: context.events, start: () => this.start() },
       startContainer: (container) =>
         this.#sequence.run(async () => {
           try {
-            if (life.phase === 'running' && isWaiting(container)) await this.#startOne(container);
+            if (life.phase !== 'running' || !isWaiting(container)) return false;
+            await this.#startOne(container);
+            return true;
           } finally {
             await this.#endIfDone();
           }
@@ -129,12 +134,14 @@ export class Pod {
 
   setLabels(labels: Readonly<Record<string, string>>): void {
     this.#life.save({ spec: { ...this.#life.record.spec, labels } });
+    this.#context.events.pod(this.record, 'update');
   }
 
   /** A container for the running or pending pod; it starts with `startContainer`, or with the pod. */
   addContainer(record: ContainerRecord): Container {
     this.#requireStaying(`add container "${record.name}"`);
     this.#context.records.insertContainer(record);
+    this.#context.events.container(record, 'create');
     return this.#take(record);
   }
 
@@ -182,6 +189,11 @@ export class Pod {
 
   /** Ends the machine at once. */
   async kill(): Promise<void> {
+    if (this.isAlive) this.#context.events.pod(this.record, 'kill', { signal: SIGKILL });
+    await this.#endAtOnce();
+  }
+
+  async #endAtOnce(): Promise<void> {
     this.#starting?.abort();
     await this.#machine.held?.stop({ graceMs: 0 });
     await this.#sequence.run(async () => {
@@ -211,7 +223,7 @@ export class Pod {
   async remove(): Promise<void> {
     this.#isDoomed = true;
     try {
-      await this.kill();
+      await this.#endAtOnce();
       await this.#sequence.run(async () => {
         if (this.#isGone) return;
         this.#life.apply({ type: 'remove' });
@@ -220,6 +232,8 @@ export class Pod {
         await rm(this.directory, { recursive: true, force: true });
         this.#context.records.remove(this.id);
         this.#isGone = true;
+        for (const { record } of this.containers) this.#context.events.container(record, 'destroy');
+        this.#context.events.pod(this.record, 'destroy');
       });
     } finally {
       this.#isDoomed = this.#isGone;
@@ -242,6 +256,7 @@ export class Pod {
       await this.files.forget(id);
       this.#containers.delete(id);
       this.#context.records.removeContainer(id);
+      this.#context.events.container(container.record, 'destroy');
       await this.#endIfDone();
     });
   }
@@ -369,6 +384,7 @@ export class Pod {
   #take(record: ContainerRecord): Container {
     const container = new Container(record, {
       ...{ records: this.#context.records, logs: this.#context.logs, logger: this.#context.logger },
+      events: this.#context.events,
       onExit: (exited) => {
         this.#restarts.planContainer(exited);
         this.#later(() => this.#endIfDone());

@@ -179,7 +179,9 @@ export class Pods implements PodService {
   }
 
   async attach(container: string, client: ClientStreams): Promise<void> {
-    await this.#registry.find(container, `cannot find container ${container}`).container.attach(client);
+    const found = this.#registry.find(container, `cannot find container ${container}`).container;
+    this.#context.events.container(found.record, 'attach');
+    await found.attach(client);
   }
 
   logs(container: string, options: Parameters<PodService['logs']>[1]): ReturnType<PodService['logs']> {
@@ -192,7 +194,9 @@ export class Pods implements PodService {
     options: { readonly command: readonly string[]; readonly tty: boolean },
   ): ExecId {
     const found = this.#registry.find(container, `cannot find container ${container}`).container;
-    return found.execs.create(options.command, options.tty);
+    const exec = found.execs.create(options.command, options.tty);
+    this.#context.events.container(found.record, 'exec_create', { exec, command: options.command.join(' ') });
+    return exec;
   }
 
   execHasTty(container: string, exec: string): boolean {
@@ -205,7 +209,12 @@ export class Pods implements PodService {
     if (!found.isRunning)
       throw new HyperError('precondition', `start exec: container "${found.record.name}" is not running`);
     const process = found.execProcess(target, pod.newProcessId());
-    await target.run(pod.agent, found.record.id, process, client);
+    const about = { exec: target.id, command: target.command.join(' ') };
+    const { events } = this.#context;
+    await target.run(pod.agent, found.record.id, process, client, {
+      started: () => events.container(found.record, 'exec_start', about),
+      ended: (exitCode) => events.container(found.record, 'exec_die', { ...about, exitCode }),
+    });
   }
 
   waitExec(container: string, exec: string, signal: AbortSignal): Promise<number> {
@@ -246,6 +255,7 @@ export class Pods implements PodService {
   async extract(container: string, directory: string, tar: AsyncIterable<Uint8Array>): Promise<void> {
     const { pod, container: found } = this.#registry.find(container, `cannot find container ${container}`);
     await pod.files.extract(found, directory, tar);
+    this.#context.events.container(found.record, 'extract', { path: directory });
   }
 
   async archive(
@@ -255,6 +265,7 @@ export class Pods implements PodService {
   ): Promise<void> {
     const { pod, container: found } = this.#registry.find(container, `cannot find container ${container}`);
     await pod.files.archive(found, path, take);
+    this.#context.events.container(found.record, 'archive', { path });
   }
 
   containersOfImage(image: string): ContainerId[] {

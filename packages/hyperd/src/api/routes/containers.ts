@@ -6,6 +6,7 @@ import { type Answer, type Call, done, env, json, type Route } from '../call.ts'
 import type { Parameters } from '../parameters.ts';
 import { containerInfo } from '../shapes/container-info.ts';
 import { stdcopyFrame } from '../stdcopy.ts';
+import { unixTimeNs } from '../unix-time.ts';
 import type { RouteContext } from './context.ts';
 import { signalOf } from './pods.ts';
 
@@ -180,16 +181,9 @@ function logOptions(parameters: Parameters, signal: AbortSignal): LogOptions {
   const tail = parameters.integer('tail');
   return {
     ...{ stdout, stderr, follow: parameters.flag('follow'), signal },
-    ...(since === '' || since === '0' ? {} : { since: sinceOf(since) }),
+    ...(since === '' || since === '0' ? {} : { since: new Date(unixTimeNs('since', since) / 1e6) }),
     ...(tail === undefined || tail < 0 ? {} : { tail }),
   };
-}
-
-function sinceOf(text: string): Date {
-  if (!/^\d{1,12}(?:\.\d{1,9})?$/.test(text)) {
-    throw new HyperError('invalid-argument', `read since "${text}": want unix time as seconds[.nanoseconds]`);
-  }
-  return new Date(Number(text) * 1000);
 }
 
 function logChunk(line: LogLine, { tty, timestamps }: { tty: boolean; timestamps: boolean }): Uint8Array {

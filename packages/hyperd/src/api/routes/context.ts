@@ -1,3 +1,4 @@
+import type { Events } from '../../events/index.ts';
 import type { ImageService } from '../../images/image-service.ts';
 import type { MachineService } from '../../machines/machine.ts';
 import type { PodService } from '../../pods/pod-service.ts';
@@ -8,6 +9,7 @@ export interface RouteContext {
   readonly pods: PodService;
   readonly images: ImageService;
   readonly machines: MachineService;
+  readonly events: Events;
   readonly about: About;
   readonly machineExecs: MachineExecs;
 }

@@ -3,6 +3,7 @@ import { authRoutes } from './auth.ts';
 import { containerFileRoutes } from './container-files.ts';
 import { containerRoutes } from './containers.ts';
 import type { RouteContext } from './context.ts';
+import { eventRoutes } from './events.ts';
 import { execRoutes } from './exec-attach.ts';
 import { imageTransferRoutes } from './image-transfers.ts';
 import { imageRoutes } from './images.ts';
@@ -18,6 +19,7 @@ export function allRoutes(context: RouteContext): Readonly<Record<string, readon
     Machines: machineRoutes(context),
     Containers: [...containerRoutes(context), ...containerFileRoutes(context)],
     'Execs and sessions': execRoutes(context),
+    Events: eventRoutes(context),
     Images: [...imageTransferRoutes(context), ...imageRoutes(context), ...authRoutes(context)],
   };
 }

@@ -1,0 +1,2 @@
+export { EVENT_ACTIONS, type EventType, type HyperEvent } from './event.ts';
+export { Events } from './events.ts';
