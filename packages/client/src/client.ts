@@ -14,6 +14,7 @@ import type {
   PodInfo,
   PodSpec,
   PodSummary,
+  PortMapping,
 } from './types.ts';
 
 export interface LogOptions {
@@ -127,6 +128,22 @@ export class Client implements Disposable {
   setLabels(pod: string, labels: Readonly<Record<string, string>>, override = false): Promise<void> {
     const query = { podId: pod, labels: JSON.stringify(labels), override: override ? 'yes' : undefined };
     return this.#http.done('POST', '/pod/labels', { query });
+  }
+
+  /** The published ports of a pod; those that were added last come first. */
+  async portMappings(pod: string): Promise<PortMapping[]> {
+    const path = portsPath(pod);
+    return (await this.#http.json<{ portMappings: PortMapping[] }>('GET', path)).portMappings;
+  }
+
+  /** Publishes more ports of a running pod: all, or none. */
+  addPortMappings(pod: string, mappings: readonly PortMapping[]): Promise<void> {
+    return this.#http.done('PUT', `${portsPath(pod)}/add`, { body: mappings });
+  }
+
+  /** Takes back every published port whose protocol and container port are those of one of `mappings`. */
+  deletePortMappings(pod: string, mappings: readonly PortMapping[]): Promise<void> {
+    return this.#http.done('PUT', `${portsPath(pod)}/delete`, { body: mappings });
   }
 
   /** Resolves with the container's id. */
@@ -246,4 +263,8 @@ export class Client implements Disposable {
   #list<T>(item: string, filter: { readonly pod?: string; readonly machine?: string }): Promise<T> {
     return this.#http.json('GET', '/list', { query: { item, pod: filter.pod, vm: filter.machine } });
   }
+}
+
+function portsPath(pod: string): string {
+  return `/pod/${encodeURIComponent(pod)}/portmappings`;
 }

@@ -41,14 +41,24 @@ export interface PodSpec {
   readonly resource?: { readonly vcpu?: number; readonly memory?: number };
   readonly restartPolicy?: string;
   readonly log?: { readonly type?: string; readonly config?: Readonly<Record<string, string>> };
+  /** Addresses of name servers; with none the host's are used. */
   readonly dns?: readonly string[];
+  readonly dnsSearch?: readonly string[];
+  readonly dnsOptions?: readonly string[];
   readonly containers?: readonly ContainerSpec[];
   readonly volumes?: readonly VolumeSpec[];
-  readonly portmappings?: readonly {
-    readonly hostPort: string;
-    readonly containerPort: string;
-    readonly protocol?: string;
-  }[];
+  readonly portmappings?: readonly PortMapping[];
+}
+
+/** Published ports: numbers, or ranges `a-b` with as many ports on either side. */
+export interface PortMapping {
+  readonly containerPort: string;
+  /** Empty or absent: one that the daemon chooses. */
+  readonly hostPort?: string;
+  /** `tcp` (the default) or `udp` */
+  readonly protocol?: string;
+  /** IPv4 address of the daemon's host to publish on; absent: as the daemon is set up. */
+  readonly hostIP?: string;
 }
 
 export interface Container {
@@ -96,6 +106,7 @@ export interface PodInfo {
   readonly spec: {
     readonly containers?: readonly Container[];
     readonly labels?: Readonly<Record<string, string>>;
+    readonly portMappings?: readonly PortMapping[];
     readonly vcpu?: number;
     readonly memory?: number;
   };

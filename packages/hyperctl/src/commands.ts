@@ -62,6 +62,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     'Print all about pods and containers as a JSON array',
     () => import('./commands/inspect.ts'),
   ),
+  entry('ports', 'List, add or delete published ports of a pod', () => import('./commands/ports.ts')),
   entry('images', 'List images', () => import('./commands/images.ts')),
   entry('pull', 'Pull an image from its registry', () => import('./commands/pull.ts')),
   entry('push', 'Send an image to the registry that its name gives', () => import('./commands/push.ts')),

@@ -1,12 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import type { Options } from './options.ts';
+import { isPortMapping } from './port-mapping.ts';
 
 const LIMIT_BYTES = 4 * 1024 * 1024;
 
 /** The pod of `--podfile` or `--yaml`; undefined when neither is given. Throws when it cannot be read. */
 export async function podFromFile(options: Options, stdin: NodeJS.ReadStream): Promise<object | undefined> {
-  const [json, yaml] = [options.text('podfile'), options.text('yaml')];
+  const json = options.all('podfile').findLast((value) => !isPortMapping(value));
+  const yaml = options.text('yaml');
   const path = json ?? yaml;
   if (path === undefined) return undefined;
   const bytes = path === '-' ? await buffer(stdin) : await readFile(path);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseOptions } from './options.ts';
-import { POD_OPTIONS, podOf, portMapping } from './pod-options.ts';
+import { POD_OPTIONS, podOf } from './pod-options.ts';
 import { UsageError } from './usage-error.ts';
 
 const pod = (...args: string[]): ReturnType<typeof podOf> => {
@@ -35,11 +35,13 @@ test('podOf() carries every option', () => {
   const spec = pod(
     ...['--name', 'n1', '--hostname', 'h', '--cpu', '2', '--memory', '2g', '--restart', 'always', '-t'],
     ...['--label', 'a=b=c', '--log-driver', 'json-file', '--log-opt', 'max-size=1m', '-u', 'app:staff'],
+    ...['--dns', '9.9.9.9', '--dns', '8.8.8.8', '--dns-search', 'example.org', '--dns-option', 'ndots:2'],
     ...['--workdir', '/w', '--entrypoint', '/e', '--read-only', '-e', 'A=1', '--publish', 'udp:53:5353', 'i'],
   );
   assert.deepEqual(spec, {
     ...{ id: 'n1', hostname: 'h', labels: { a: 'b=c' }, resource: { vcpu: 2, memory: 2048 } },
     ...{ restartPolicy: 'always', log: { type: 'json-file', config: { 'max-size': '1m' } } },
+    ...{ dns: ['9.9.9.9', '8.8.8.8'], dnsSearch: ['example.org'], dnsOptions: ['ndots:2'] },
     containers: [
       {
         ...{
@@ -79,13 +81,6 @@ for (const [text, source, path, readOnly] of [
   });
 }
 
-test('port mappings may have ranges and a protocol at either end', () => {
-  assert.deepEqual(portMapping('8000-8010:80-90'), {
-    ...{ hostPort: '8000-8010', containerPort: '80-90', protocol: 'tcp' },
-  });
-  assert.equal(portMapping('53:53/udp').protocol, 'udp');
-});
-
 for (const args of [
   ['--env', '=x'],
   ['--label', 'x'],
@@ -93,7 +88,6 @@ for (const args of [
   ['--memory', '0'],
   ['--cpu', '0'],
   ['--publish', '80'],
-  ['--publish', 'sctp:1:1'],
   ['-v', 'relative'],
   ['-v', ':/data'],
   ['-v', 'a:b:/c'],

@@ -1,7 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { basename, resolve } from 'node:path';
-import type { ContainerSpec, PodSpec } from '@hyperd/client';
+import type { ContainerSpec, PodSpec, PortMapping } from '@hyperd/client';
 import type { OptionSpec, Options } from './options.ts';
+import { isPortMapping, PUBLISH_VALUE, portMapping } from './port-mapping.ts';
 import { UsageError } from './usage-error.ts';
 
 /** The options that describe a pod; `run` and `create` have them. */
@@ -9,8 +10,9 @@ export const POD_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'podfile',
     short: 'p',
-    value: 'FILE',
-    help: 'take the pod from a JSON file (- is stdin) instead of options',
+    value: 'FILE|PORTS',
+    repeats: true,
+    help: 'take the pod from a JSON file (- is stdin) instead of options; a value such as 8080:80 is no file, but means --publish',
   },
   { name: 'yaml', short: 'y', value: 'FILE', help: 'take the pod from a YAML file (- is stdin)' },
   { name: 'name', value: 'NAME', help: 'name of the pod and its container (default: made from the image)' },
@@ -41,10 +43,13 @@ export const POD_OPTIONS: readonly OptionSpec[] = [
   },
   {
     name: 'publish',
-    value: '[tcp:|udp:]HOST:CONTAINER',
+    value: PUBLISH_VALUE,
     repeats: true,
-    help: 'map a port of the host to one of the pod',
+    help: 'publish a port or range of the pod on the host; without HOST on a port that is chosen when the pod starts',
   },
+  { name: 'dns', value: 'ADDRESS', repeats: true, help: "name server (default: the host's)" },
+  { name: 'dns-search', value: 'DOMAIN', repeats: true, help: 'domain that short names are looked up in' },
+  { name: 'dns-option', value: 'OPTION', repeats: true, help: 'option of the resolver, such as ndots:2' },
   {
     name: 'volume',
     short: 'v',
@@ -69,8 +74,11 @@ export function podOf(options: Options, image: string, command: readonly string[
     ...(logType || options.all('log-opt').length > 0
       ? { log: { ...given('type', logType), config: pairs('log-opt', options.all('log-opt')) } }
       : {}),
+    ...list('dns', options.all('dns')),
+    ...list('dnsSearch', options.all('dns-search')),
+    ...list('dnsOptions', options.all('dns-option')),
     containers: [containerOf(options, image, command, name)],
-    portmappings: options.all('publish').map(portMapping),
+    portmappings: publishedOf(options),
   };
 }
 
@@ -95,6 +103,21 @@ export function containerOf(
     ...(user ? { user: { name: user, ...given('group', group) } } : {}),
     volumes: options.all('volume').map(volume),
   };
+}
+
+/** The port mappings of `--publish`, and of what `-p` has of that form. */
+export function publishedOf(options: Options): PortMapping[] {
+  const texts = [...options.all('publish'), ...options.all('podfile').filter(isPortMapping)];
+  return texts.map(portMapping);
+}
+
+/** The pod of a file, with the port mappings of the options before its own. */
+export function withPublished(pod: object, options: Options): object {
+  const published = publishedOf(options);
+  if (published.length === 0) return pod;
+  const key = Object.keys(pod).find((name) => name.toLowerCase() === 'portmappings') ?? 'portmappings';
+  const own: unknown = (pod as Record<string, unknown>)[key];
+  return { ...pod, [key]: [...published, ...(Array.isArray(own) ? own : [])] };
 }
 
 /** The original's names: last part of the image, tag, ten digits. */
@@ -132,14 +155,6 @@ function memoryOf(text: string | undefined): number | undefined {
   throw new UsageError(`--memory is "${text}", want MiB such as 256, 512m or 2g`);
 }
 
-/** Reads `[tcp:|udp:]HOST:CONTAINER`, with ranges `a-b`; `/udp` behind it is understood as well. */
-export function portMapping(text: string): { hostPort: string; containerPort: string; protocol: string } {
-  const [, before, hostPort, containerPort, behind] =
-    /^(?:(tcp|udp):)?(\d+(?:-\d+)?):(\d+(?:-\d+)?)(?:\/(tcp|udp))?$/.exec(text) ?? [];
-  if (hostPort && containerPort) return { hostPort, containerPort, protocol: before ?? behind ?? 'tcp' };
-  throw new UsageError(`--publish is "${text}", want [tcp:|udp:]HOST:CONTAINER`);
-}
-
 function volume(text: string): NonNullable<ContainerSpec['volumes']>[number] {
   const parts = text.split(':');
   const mode = ['ro', 'rw'].includes(parts.at(-1) ?? '') && parts.length > 1 ? parts.pop() : 'rw';
@@ -153,6 +168,10 @@ function volume(text: string): NonNullable<ContainerSpec['volumes']>[number] {
     ...{ path, volume: name, readOnly: mode === 'ro' },
     detail: source === undefined ? { name } : { name, source: resolve(source), format: 'vfs' },
   };
+}
+
+function list<K extends string>(key: K, values: readonly string[]): { [P in K]?: readonly string[] } {
+  return given(key, values.length > 0 ? values : undefined);
 }
 
 function given<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {

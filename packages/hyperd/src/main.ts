@@ -12,6 +12,7 @@ import { seedImages } from './images/seed.ts';
 import type { Logger } from './logger.ts';
 import { createMachineService } from './machines/machine-service.ts';
 import { createQemuDriver } from './machines/qemu/driver.ts';
+import { HostPorts } from './networks/host-ports.ts';
 import { ContainerLogs } from './pods/container-log.ts';
 import { createPodRecords } from './pods/pod-records.ts';
 import { createScratchDisks } from './pods/scratch-disk.ts';
@@ -53,6 +54,7 @@ async function serve(config: Config): Promise<void> {
   await using machines = await createMachineService({ root, state, driver, connectAgent, logger, events });
   await using pods = new Pods({
     ...{ root, records: createPodRecords(state), machines, images, logger, events },
+    hostPorts: new HostPorts(config.publishAddress),
     ...{ scratch: createScratchDisks(root), logs: new ContainerLogs(config.logDirectory) },
   });
   await pods.restore(await machines.adoptAll());

@@ -1,7 +1,7 @@
 import type { Command } from '../command.ts';
 import { imagesOf, pullingImages } from '../create-pod.ts';
 import { podFromFile } from '../pod-file.ts';
-import { containerOf, POD_OPTIONS, podOf } from '../pod-options.ts';
+import { containerOf, POD_OPTIONS, podOf, publishedOf, withPublished } from '../pod-options.ts';
 import { UsageError } from '../usage-error.ts';
 
 export const command: Command = {
@@ -23,6 +23,8 @@ export const command: Command = {
     const [image, ...words] = rest;
     if (!fromFile && image === undefined)
       throw new UsageError('create needs an IMAGE, or a pod file with -p');
+    if (pod !== undefined && publishedOf(options).length > 0)
+      throw new UsageError('create -c takes no --publish: ports are the pod\'s, see "hyperctl ports add"');
     if (pod !== undefined) {
       const spec = fromFile ?? containerOf(options, image ?? '', words, options.text('name'));
       const images = fromFile ? imagesOf({ containers: [fromFile] }) : [image ?? ''];
@@ -35,7 +37,7 @@ export const command: Command = {
       terminal.stdout.write(`Container ID is ${id}\n`);
       return 0;
     }
-    const spec = fromFile ?? podOf(options, image ?? '', words);
+    const spec = fromFile ? withPublished(fromFile, options) : podOf(options, image ?? '', words);
     const id = await pullingImages(client, imagesOf(spec), () => client.createPod(spec), terminal.stderr);
     terminal.stdout.write(`Pod ID is ${id}\n`);
     return 0;

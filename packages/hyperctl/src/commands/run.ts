@@ -2,7 +2,7 @@ import { ApiError, type Client } from '@hyperd/client';
 import type { Command, CommandContext, Terminal } from '../command.ts';
 import { imagesOf, pullingImages } from '../create-pod.ts';
 import { podFromFile } from '../pod-file.ts';
-import { POD_OPTIONS, podOf } from '../pod-options.ts';
+import { POD_OPTIONS, podOf, withPublished } from '../pod-options.ts';
 import { joinSession } from '../session-io.ts';
 import { InterruptedError, SignalForwarder } from '../signals.ts';
 import { UsageError } from '../usage-error.ts';
@@ -42,7 +42,7 @@ async function run({ client, options, operands, terminal }: CommandContext): Pro
       '--rm removes the pod when this command sees it end; it needs the command to stay attached',
     );
   }
-  const spec = fromFile ?? podOf(options, image ?? '', words);
+  const spec = fromFile ? withPublished(fromFile, options) : podOf(options, image ?? '', words);
   using signals = new SignalForwarder();
   const startedAt = performance.now();
   try {

@@ -52,6 +52,7 @@ export interface HijackedSession {
 
 interface RouteDescription {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** A part such as `{id}` is a parameter. */
   readonly path: string;
   /** Other paths that the original or its documents used. */
   readonly aliases?: readonly string[];

@@ -3,13 +3,14 @@ import { HyperError } from '../errors.ts';
 /** Words that are false for `flag`; everything else is true. */
 const FALSE_WORDS = ['', '0', 'no', 'false', 'none'];
 
-/** The parameters of a call: query and form-encoded body put together. Names are case-sensitive. */
+/** The parameters of a call: those of its path, query and form-encoded body put together, in this order. Names are case-sensitive. */
 export class Parameters {
   readonly #values: URLSearchParams;
 
-  constructor(query: string, form = '') {
-    this.#values = new URLSearchParams(query);
-    for (const [name, value] of new URLSearchParams(form)) this.#values.append(name, value);
+  constructor(query: string, form = '', path: Readonly<Record<string, string>> = {}) {
+    this.#values = new URLSearchParams(path);
+    for (const text of [query, form])
+      for (const [name, value] of new URLSearchParams(text)) this.#values.append(name, value);
   }
 
   /** The first value of the first of `names` (spellings of one parameter) that is given; else undefined. */

@@ -22,6 +22,8 @@ import {
 import { upgradeHijackedRequests } from './upgrade.ts';
 
 const HEADERS_TIMEOUT_MS = 60_000;
+/** Ids of pods have up to 128 characters, which may come percent-encoded. */
+const MAX_PATH_PARAMETER_LENGTH = 1024;
 const FORM_TYPE = 'application/x-www-form-urlencoded';
 
 export interface ServerOptions {
@@ -53,6 +55,7 @@ export class ApiServer implements AsyncDisposable {
     this.#hijackPaths = new Set(hijacked.flatMap(({ path, aliases = [] }) => [path, ...aliases]));
     this.#app = Fastify({
       exposeHeadRoutes: false,
+      routerOptions: { maxParamLength: MAX_PATH_PARAMETER_LENGTH },
       rewriteUrl: (request) => {
         const { version, url } = splitVersion(request.url ?? '/');
         if (version) this.#versions.set(request as IncomingMessage, version);
@@ -164,7 +167,7 @@ export class ApiServer implements AsyncDisposable {
     for (const url of [route.path, ...(route.aliases ?? [])]) {
       this.#app.route({
         method: route.method,
-        url,
+        url: url.replaceAll(/\{(\w+)\}/g, ':$1'),
         handler: (request, reply) =>
           'open' in route ? this.#hijack(route, request, reply) : this.#answer(route, request, reply),
       });
@@ -220,8 +223,9 @@ export class ApiServer implements AsyncDisposable {
     if (body === undefined && !isForm && this.#upgraded.has(raw) && hasBody(raw)) {
       await readBody(raw, FORM_LIMIT_BYTES); // what follows it is the session's input
     }
+    const parameters = new Parameters(query, form, request.params as Record<string, string>);
     return {
-      ...{ parameters: new Parameters(query, form), version: this.#versions.get(raw), headers: raw.headers },
+      ...{ parameters, version: this.#versions.get(raw), headers: raw.headers },
       ...{ signal, json, body: body === 'stream' && !isForm ? bodyStream(raw) : Readable.from([]) },
     };
   }

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { defaultHost } from '@hyperd/client';
 import { HyperError, messageOf } from '../errors.ts';
 import { type IniEntry, parseIni } from './ini.ts';
-import { bytesOf, type Kind, listOf, mirrorList, OPEN_SECTIONS, SETTINGS, size } from './settings.ts';
+import { bytesOf, ipv4, type Kind, listOf, mirrorList, OPEN_SECTIONS, SETTINGS, size } from './settings.ts';
 
 /** What the daemon is told by flags and file, checked, with defaults. */
 export interface Config {
@@ -15,6 +15,8 @@ export interface Config {
   readonly kernel: string;
   readonly initrd: string;
   readonly registries: RegistrySettings;
+  /** IPv4 address of the host where ports are published that name none. */
+  readonly publishAddress: string;
   /** Bound on an image's uncompressed layers, in bytes. */
   readonly maxImageBytes: number;
   /** Directory of the containers' logs. */
@@ -60,6 +62,7 @@ const FLAGS = {
   'insecure-registry': { type: 'string' },
   'certs-dir': { type: 'string', multiple: true },
   'max-image-size': { type: 'string' },
+  'publish-address': { type: 'string' },
   noniptables: { type: 'boolean' },
   nondaemon: { type: 'boolean' },
   'log-level': { type: 'string' },
@@ -87,6 +90,7 @@ Runs OCI images as pods in virtual machines.
   --certs-dir DIR            certificates of registries, below HOST:PORT: *.crt, NAME.cert with NAME.key; repeatable
                              (default: certs.d in /etc/hyper, /etc/docker and /etc/containers)
   --max-image-size SIZE      the most that an image may have uncompressed, such as 8G or 500M (default: 64G)
+  --publish-address ADDRESS  where ports are published that name no address (default: 0.0.0.0, every address of the host)
   --log-level LEVEL          ${LOG_LEVELS.join(', ')} (default: info)
   --version                  print the version
   -h, --help                 print this help
@@ -124,6 +128,8 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
       maxImageBytes: bytesOf(
         checked('max-image-size', flags['max-image-size'], size) ?? file.maximagesize ?? '64G',
       ),
+      publishAddress:
+        checked('publish-address', flags['publish-address'], ipv4) ?? file.publishaddress ?? '0.0.0.0',
       logDirectory: file.podlogprefix ?? join(root, 'pods'),
       logLevel: logLevel(flags['log-level']),
     },

@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { isAbsolute } from 'node:path';
 
 /** What a setting's value may be; `allowed` is for the error message. */
@@ -40,6 +41,8 @@ function isWebUrl(text: string): boolean {
   return protocol === 'http:' || protocol === 'https:';
 }
 
+export const ipv4: Kind = { allowed: 'an IPv4 address of this host, or 0.0.0.0 for all', accepts: isIPv4 };
+
 export const size: Kind = {
   allowed: 'a size from 1 on, such as 500M or 8G',
   accepts: (value) => bytesOf(value) > 0,
@@ -72,6 +75,7 @@ export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Setting>>
     insecureregistry: used(text),
     certsdir: used(text),
     maximagesize: used(size),
+    publishaddress: used(ipv4),
     grpchost: idle(text),
     storagedriver: idle(text),
     storagebasesize: idle(text),

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import type { HostPort, PortForward } from '../networks/port-forward.ts';
 import type { HostProcess } from './host-process.ts';
 import type { DiskImage, HypervisorInfo, MachineExit } from './machine.ts';
 
@@ -27,6 +28,12 @@ export interface Vm {
   /** `target`: the SCSI target it appears at, 1 to 255. Rejects `machine`; nothing is left plugged then. */
   plugDisk(target: number, disk: DiskImage): Promise<void>;
   unplugDisk(target: number): Promise<void>;
+  /** Lets a port of the host lead to one of the guest. Rejects `unavailable` where the port cannot be had. */
+  forwardPort(forward: PortForward): Promise<void>;
+  /** A port that is not forwarded is left as it is. */
+  unforwardPort(port: HostPort): Promise<void>;
+  /** What is forwarded now. */
+  forwardedPorts(): Promise<PortForward[]>;
   pause(): Promise<void>;
   resume(): Promise<void>;
   /** Ends the process at once. Resolves when it is gone. Repeatable. */

@@ -1,5 +1,6 @@
 import type { GuestAgent, GuestIdentity } from '../guest/index.ts';
 import type { MachineId, PodId } from '../ids.ts';
+import type { HostPort, PortForward } from '../networks/port-forward.ts';
 
 /** What a pod asks of its machine. Templates are made and kept per shape. */
 export interface MachineShape {
@@ -39,6 +40,10 @@ export interface Machine {
     as: { readonly use: 'rootfs' | 'scratch'; readonly name: string },
   ): Promise<void>;
   detachDisk(name: string): Promise<void>;
+  /** See `Vm`. */
+  forwardPort(forward: PortForward): Promise<void>;
+  unforwardPort(port: HostPort): Promise<void>;
+  forwardedPorts(): Promise<PortForward[]>;
   /** Records whose machine it is; undefined: nobody's, it waits for a pod. */
   setOwner(owner: PodId | undefined): void;
   pause(): Promise<void>;

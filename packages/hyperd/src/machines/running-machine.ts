@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { HyperError } from '../errors.ts';
 import type { GuestAgent } from '../guest/index.ts';
 import type { MachineId, PodId } from '../ids.ts';
+import type { HostPort, PortForward } from '../networks/port-forward.ts';
 import type { Vm } from './driver.ts';
 import type { DiskImage, Machine, MachineExit, MachineShape } from './machine.ts';
 import type { MachineRecords, PluggedDisk } from './machine-records.ts';
@@ -80,6 +81,18 @@ export class RunningMachine implements Machine {
     await this.agent.detachDisk(name);
     await this.#parts.vm.unplugDisk(plugged.target);
     this.#setDisks(this.#disks.filter((disk) => disk !== plugged));
+  }
+
+  forwardPort(forward: PortForward): Promise<void> {
+    return this.#parts.vm.forwardPort(forward);
+  }
+
+  unforwardPort(port: HostPort): Promise<void> {
+    return this.#parts.vm.unforwardPort(port);
+  }
+
+  forwardedPorts(): Promise<PortForward[]> {
+    return this.#parts.vm.forwardedPorts();
   }
 
   pause(): Promise<void> {

@@ -42,6 +42,7 @@ export class PodCreation {
     const tars = await this.#fileTars(spec, containers);
     const pod = new Pod(record, containers, this.#context);
     try {
+      await pod.checkPorts();
       for (const [container, tar] of tars) await pod.files.keep(container, tar);
       this.#context.records.insert(record, containers);
     } catch (error) {
@@ -64,12 +65,24 @@ export class PodCreation {
     const tars = await this.#fileTars({ ...pod.record.spec, containers: [record.spec] }, [record]);
     try {
       for (const [container, tar] of tars) await pod.files.keep(container, tar);
-      pod.addContainer(record);
+      await this.#add(pod, record);
     } catch (error) {
       await pod.files.forget(record.id);
       throw error;
     }
     return record.id;
+  }
+
+  async #add(pod: Pod, record: ContainerRecord): Promise<void> {
+    const container = pod.addContainer(record);
+    const { portMappings } = record.spec;
+    if (portMappings.length === 0) return;
+    try {
+      await pod.addPorts(portMappings, { whenStopped: true });
+    } catch (error) {
+      await pod.removeContainer(container);
+      throw error;
+    }
   }
 
   async #containerRecord(spec: ContainerSpec, pod: PodSpec, position: number): Promise<ContainerRecord> {

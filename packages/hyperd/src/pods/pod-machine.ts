@@ -9,6 +9,7 @@ import { identityOf, podFiles } from './identity.ts';
 import type { PodContext } from './pod.ts';
 import { PodDisks } from './pod-disks.ts';
 import type { PodLife } from './pod-life.ts';
+import { PodPorts } from './pod-ports.ts';
 import { Session } from './session.ts';
 
 /** What a machine needs of its pod. */
@@ -28,6 +29,7 @@ export class PodMachine {
   readonly #pod: MachineUser;
   readonly #context: PodContext;
   readonly #disks: PodDisks;
+  readonly ports: PodPorts;
   #machine: Machine | undefined;
   #nextProcessId = 1;
 
@@ -35,6 +37,7 @@ export class PodMachine {
     this.#pod = pod;
     this.#context = context;
     this.#disks = new PodDisks(context.images);
+    this.ports = new PodPorts({ ...context, life: pod.life });
   }
 
   /** The machine, while the pod has one. */
@@ -47,10 +50,11 @@ export class PodMachine {
   }
 
   /**
-   * Gets a machine (`given`, where there is one), with the pod's disks plugged in. Rejects with what went wrong; `end` then takes back what there is of it.
+   * Gets a machine (`given`, where there is one), with the pod's disks plugged in and its ports published. Rejects with what went wrong; `end` then takes back what there is of it.
    */
   async bringUp(given: Machine | undefined, signal: AbortSignal): Promise<void> {
     const { directory } = this.#pod;
+    await this.ports.claim();
     if (given) this.#take(given);
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const { spec } = this.#pod.life.record;
@@ -67,6 +71,7 @@ export class PodMachine {
     this.#hold(machine.value);
     if (disks.status === 'rejected') throw disks.reason;
     await this.#disks.plugAll(machine.value, scratch);
+    await this.ports.open(machine.value);
     signal.throwIfAborted();
   }
 
@@ -86,6 +91,7 @@ export class PodMachine {
   /** Goes on with what an earlier daemon left running in `machine`: containers find their processes, or learn that they are gone. */
   async adopt(machine: Machine): Promise<void> {
     this.#hold(machine);
+    await this.ports.adopt(machine);
     const { agent } = machine;
     const states = await agent.listProcesses();
     this.#nextProcessId = Math.max(0, ...states.map((state) => state.id)) + 1;
@@ -104,6 +110,7 @@ export class PodMachine {
     const machine = this.#machine;
     if (!machine) return false;
     try {
+      await this.ports.close(machine);
       await this.#disks.unplugAll(machine);
       machine.setOwner(undefined);
       this.#machine = undefined;
@@ -120,6 +127,7 @@ export class PodMachine {
     const machine = this.#machine;
     this.#machine = undefined;
     await machine?.stop({ graceMs });
+    this.ports.release();
     this.#disks.release();
     this.#pod.life.save({ machineId: undefined });
   }

@@ -2,7 +2,8 @@ import type { GuestStats, OutputStream } from '../guest/index.ts';
 import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
 import type { MachineShape } from '../machines/machine.ts';
 import type { ContainerState, PodState } from './lifecycle.ts';
-import type { ContainerSpec, PodSpec } from './spec/pod-spec.ts';
+import type { ContainerSpec, PodSpec, PortMapping } from './spec/pod-spec.ts';
+import type { PortSelector } from './spec/port-mapping.ts';
 
 export interface PodView {
   readonly id: PodId;
@@ -91,6 +92,13 @@ export interface PodService extends AsyncDisposable {
   /** By exact id. */
   pod(pod: string): PodView;
   setLabels(pod: string, labels: Readonly<Record<string, string>>, override: boolean): void;
+
+  /** Its published ports; those that were added last come first. */
+  portMappings(pod: string): readonly PortMapping[];
+  /** Publishes more ports of a running pod: all, or none. */
+  addPortMappings(pod: string, mappings: readonly PortMapping[]): Promise<void>;
+  /** Takes published ports back; what names none is no error. */
+  deletePortMappings(pod: string, selectors: readonly PortSelector[]): Promise<void>;
 
   container(container: string): ContainerView;
   /** Adds a pending container to a pod. */

@@ -7,6 +7,7 @@ import type { ContainerId, PodId } from '../ids.ts';
 import type { ImageService } from '../images/image-service.ts';
 import type { Logger } from '../logger.ts';
 import type { Machine, MachineExit, MachineService } from '../machines/machine.ts';
+import type { HostPorts } from '../networks/host-ports.ts';
 import { userModeAddresses } from '../networks/user-mode.ts';
 import { Container, LOST_EXIT_CODE } from './container.ts';
 import type { ContainerLogs } from './container-log.ts';
@@ -19,6 +20,8 @@ import { isWaiting, PodRestarts } from './pod-restarts.ts';
 import type { PodView, StopOptions } from './pod-service.ts';
 import type { ScratchDisks } from './scratch-disk.ts';
 import { Sequence } from './sequence.ts';
+import type { PortMapping } from './spec/pod-spec.ts';
+import type { PortSelector } from './spec/port-mapping.ts';
 
 /** Time between a container's stop signal and SIGKILL, in ms, where the caller does not say (the original's). */
 export const STOP_GRACE_MS = 5_000;
@@ -33,6 +36,7 @@ export interface PodContext {
   readonly machines: MachineService;
   readonly images: ImageService;
   readonly scratch: ScratchDisks;
+  readonly hostPorts: HostPorts;
   readonly logs: ContainerLogs;
   readonly logger: Logger;
   readonly events: Events;
@@ -135,6 +139,25 @@ export class Pod {
   setLabels(labels: Readonly<Record<string, string>>): void {
     this.#life.save({ spec: { ...this.#life.record.spec, labels } });
     this.#context.events.pod(this.record, 'update');
+  }
+
+  /** For a new pod: throws where one of its host ports is taken. */
+  checkPorts(): Promise<void> {
+    return this.#machine.ports.check();
+  }
+
+  /** Publishes more ports: all, or none. A pod that is not alive takes them only `whenStopped`; it gets them with its start. */
+  addPorts(added: readonly PortMapping[], { whenStopped = false } = {}): Promise<void> {
+    return this.#sequence.run(async () => {
+      this.#requireStaying('publish ports');
+      if (!this.isAlive && !whenStopped)
+        throw new HyperError('precondition', `publish ports: the pod ${this.id} is not running`);
+      await this.#machine.ports.add(added, this.#machine.held);
+    });
+  }
+
+  removePorts(selectors: readonly PortSelector[]): Promise<void> {
+    return this.#sequence.run(() => this.#machine.ports.remove(selectors, this.#machine.held));
   }
 
   /** A container for the running or pending pod; it starts with `startContainer`, or with the pod. */

@@ -12,7 +12,7 @@ const image: ImageRunConfig = {
 const spec: ContainerSpec = {
   ...{ name: 'c', image: 'i', command: [], entrypoint: [], workdir: '', envs: [], tty: false, labels: {} },
   ...{ user: { name: '', group: '', additionalGroups: [] }, stopSignal: '', ulimits: [], readOnly: false },
-  ...{ sysctl: {}, restartPolicy: 'never', volumes: [], files: [] },
+  ...{ sysctl: {}, restartPolicy: 'never', volumes: [], files: [], portMappings: [] },
 };
 
 const commands: readonly (readonly [string, Partial<ImageRunConfig>, Partial<ContainerSpec>, string[]])[] = [

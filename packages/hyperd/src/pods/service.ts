@@ -11,7 +11,8 @@ import { Pod, type PodContext } from './pod.ts';
 import { PodCreation } from './pod-creation.ts';
 import { PodRegistry } from './pod-registry.ts';
 import type { ClientStreams, PodService, StopOptions } from './pod-service.ts';
-import type { ContainerSpec, PodSpec } from './spec/pod-spec.ts';
+import type { ContainerSpec, PodSpec, PortMapping } from './spec/pod-spec.ts';
+import type { PortSelector } from './spec/port-mapping.ts';
 
 /** The original's bound. */
 const MAX_RUNNING_PODS = 1024;
@@ -131,6 +132,18 @@ export class Pods implements PodService {
     if (taken !== undefined && !override)
       throw new HyperError('invalid-spec', `Can't update label ${taken} without override flag`);
     target.setLabels({ ...known, ...labels });
+  }
+
+  portMappings(pod: string): readonly PortMapping[] {
+    return this.#registry.pod(pod, `Pod ${pod} not found`).record.spec.portMappings;
+  }
+
+  addPortMappings(pod: string, mappings: readonly PortMapping[]): Promise<void> {
+    return this.#registry.pod(pod, `Pod ${pod} not found`).addPorts(mappings);
+  }
+
+  deletePortMappings(pod: string, selectors: readonly PortSelector[]): Promise<void> {
+    return this.#registry.pod(pod, `Pod ${pod} not found`).removePorts(selectors);
   }
 
   container(container: string): ReturnType<Container['view']> {

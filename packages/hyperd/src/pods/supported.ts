@@ -10,7 +10,6 @@ export function refuseUnsupported(spec: PodSpec): void {
     throw new HyperError('unsupported', `create pod "${spec.id}": ${field}: ${what} are not supported yet`);
   };
   if (spec.volumes.length > 0) refuse('volumes', 'volumes');
-  if (spec.portMappings.length > 0) refuse('portmappings', 'port mappings');
   if (spec.services.length > 0) refuse('services', 'services');
   if (spec.interfaces.length > 0) refuse('interfaces', 'interfaces');
   for (const [index, container] of spec.containers.entries()) {

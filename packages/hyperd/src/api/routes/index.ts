@@ -9,13 +9,14 @@ import { imageTransferRoutes } from './image-transfers.ts';
 import { imageRoutes } from './images.ts';
 import { machineRoutes } from './machines.ts';
 import { podRoutes } from './pods.ts';
+import { portRoutes } from './ports.ts';
 import { systemRoutes } from './system.ts';
 
 /** All routes, grouped as they are documented. */
 export function allRoutes(context: RouteContext): Readonly<Record<string, readonly Route[]>> {
   return {
     System: systemRoutes(context),
-    Pods: podRoutes(context),
+    Pods: [...podRoutes(context), ...portRoutes(context)],
     Machines: machineRoutes(context),
     Containers: [...containerRoutes(context), ...containerFileRoutes(context)],
     'Execs and sessions': execRoutes(context),

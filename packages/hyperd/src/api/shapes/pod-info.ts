@@ -1,6 +1,7 @@
 import type { PodView } from '../../pods/pod-service.ts';
 import { containerShape, containerStatus, seconds, time } from './container-info.ts';
 import { omitEmpty } from './omit-empty.ts';
+import { portMappingShape } from './port-mapping.ts';
 
 const API_VERSION = '1.17';
 
@@ -36,6 +37,7 @@ export function podInfo(view: PodView): object {
       volumes: spec.volumes.map(({ name, source, format }) => omitEmpty({ name, source, driver: format })),
       containers: view.containers.map(containerShape),
       labels: spec.labels,
+      portMappings: spec.portMappings.map(portMappingShape),
       vcpu: spec.resource.vcpus,
       memory: spec.resource.memoryMib,
     }),

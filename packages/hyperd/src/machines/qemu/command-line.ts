@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { VmHardware } from '../driver.ts';
+import { NETDEV } from './port-forwards.ts';
 
 /** Changes whenever a template made before would not fit the machine described here. */
 export const MACHINE_VERSION = 1;
@@ -52,9 +53,9 @@ export function qemuArguments(line: CommandLine): string[] {
     ...['-device', 'virtio-scsi-pci,id=scsi0,hotplug=off'], // the agent scans the target it is told
     ...[
       '-netdev',
-      'user,id=net0,ipv6=off',
+      `user,id=${NETDEV},ipv6=off`,
       '-device',
-      'virtio-net-pci,netdev=net0,romfile=,mac=52:54:00:00:00:01',
+      `virtio-net-pci,netdev=${NETDEV},romfile=,mac=52:54:00:00:00:01`,
     ],
     ...['-device', 'virtio-rng-pci', '-device', 'vmgenid,guid=auto'],
     ...(line.memory.kind === 'clone' ? ['-incoming', 'defer'] : []),

@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { HyperError, messageOf } from '../../errors.ts';
 import { guestText } from '../../guest/index.ts';
+import type { HostPort, PortForward } from '../../networks/port-forward.ts';
 import type { Vm, VmRequest } from '../driver.ts';
 import { gone, type HostProcess, isAlive, kill, startTicksOf } from '../host-process.ts';
 import type { DiskImage, MachineExit } from '../machine.ts';
+import { addForwardCommand, parseForwards, removeForwardCommand } from './port-forwards.ts';
 import { connectQmp, connectUnix, type Qmp } from './qmp.ts';
 
 export const QEMU_PROGRAM = 'qemu-system-x86_64';
@@ -72,6 +74,21 @@ export class QemuVm implements Vm {
     await this.qmp.execute('blockdev-del', { 'node-name': node });
   }
 
+  async forwardPort(forward: PortForward): Promise<void> {
+    const said = await this.#monitor(addForwardCommand(forward));
+    if (said !== '') throw new HyperError('unavailable', `forward port: QEMU says "${guestText(said)}"`);
+  }
+
+  async unforwardPort(port: HostPort): Promise<void> {
+    const said = await this.#monitor(removeForwardCommand(port));
+    if (!/ (removed|not found)$/.test(said))
+      throw new HyperError('machine', `take back forwarded port: QEMU says "${guestText(said)}"`);
+  }
+
+  async forwardedPorts(): Promise<PortForward[]> {
+    return parseForwards(await this.#monitor('info usernet'));
+  }
+
   async pause(): Promise<void> {
     await this.qmp.execute('stop');
   }
@@ -93,6 +110,11 @@ export class QemuVm implements Vm {
   detach(): void {
     this.#detached = true;
     this.qmp.close();
+  }
+
+  /** The answer of QEMU's monitor for humans: QMP itself has no commands for the user-mode network. */
+  async #monitor(command: string): Promise<string> {
+    return String(await this.qmp.execute('human-monitor-command', { 'command-line': command })).trim();
   }
 
   async #untilExit(): Promise<MachineExit> {

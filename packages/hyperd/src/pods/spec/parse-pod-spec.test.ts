@@ -29,7 +29,9 @@ test('parsePodSpec() takes keys in any case, the exact one first', () => {
   });
   assert.equal(pod.id, 'web');
   assert.deepEqual(pod.resource, { vcpus: 2, memoryMib: 256 });
-  assert.deepEqual(pod.portMappings, [{ containerPort: '80', hostPort: '8080', protocol: 'tcp' }]);
+  assert.deepEqual(pod.portMappings, [
+    { containerPort: '80', hostPort: '8080', protocol: 'tcp', hostIP: '' },
+  ]);
   const [container] = pod.containers;
   assert.equal(container?.readOnly, true);
   assert.deepEqual(container?.entrypoint, ['/e']);
@@ -60,7 +62,9 @@ test("parsePodSpec() moves a container's deprecated ports to the pod", () => {
   const pod = parsePodSpec(
     withContainer({ ports: [{ containerPort: 80, hostPort: 8080, protocol: 'TCP' }, { containerPort: 9 }] }),
   );
-  assert.deepEqual(pod.portMappings, [{ containerPort: '80', hostPort: '8080', protocol: 'tcp' }]);
+  assert.deepEqual(pod.portMappings, [
+    { containerPort: '80', hostPort: '8080', protocol: 'tcp', hostIP: '' },
+  ]);
 });
 
 test('parsePodSpec() takes "driver" for a volume\'s format, and one volume at two paths', () => {
@@ -186,7 +190,38 @@ const refused: readonly (readonly [string, unknown, RegExp])[] = [
   [
     'ranges that differ',
     { portmappings: [{ containerPort: '80', hostPort: '80-90' }] },
-    /^port range mismatch/,
+    /^port range mismatch in "portmappings\[0\]": host ports 80-90 \(11\) for container ports 80 \(1\)/,
+  ],
+  [
+    'a range for one host port',
+    { portmappings: [{ containerPort: '80-90', hostPort: '80' }] },
+    /^port range mismatch in "portmappings\[0\]": host ports 80 \(1\) for container ports 80-90 \(11\)/,
+  ],
+  [
+    'a range without host ports',
+    { portmappings: [{ containerPort: '80-90' }] },
+    /^port range mismatch in "portmappings\[0\]": one host port that is chosen for you for container ports/,
+  ],
+  [
+    'port 65536',
+    { portmappings: [{ containerPort: '1', hostPort: '65536' }] },
+    /"portmappings\[0\].hostPort" is "65536", want a port from 1 to 65535/,
+  ],
+  [
+    'a range beyond 65535',
+    { portmappings: [{ containerPort: '1-2', hostPort: '65535-65536' }] },
+    /want a port from 1 to 65535/,
+  ],
+  ['a mapping without container port', { portmappings: [{ hostPort: '1' }] }, /containerPort" is ""/],
+  [
+    'a host address that is none',
+    { portmappings: [{ containerPort: '1', hostPort: '1', hostIP: '::1' }] },
+    /hostIP" is "::1", want an IPv4 address/,
+  ],
+  [
+    'ports with something behind them',
+    { portmappings: [{ containerPort: '80-10.0.2.15:22', hostPort: '1' }] },
+    /containerPort" is "80-10.0.2.15:22"/,
   ],
   [
     'a soft limit above the hard one',

@@ -1,6 +1,6 @@
 import { newPodId } from '../../ids.ts';
 import type { ContainerSpec, FileSpec, PodSpec, RestartPolicy, VolumeSpec } from './pod-spec.ts';
-import { portMappingsOf } from './port-mapping.ts';
+import { portMappingsOf, portMappingsOfContainer } from './port-mapping.ts';
 import { readJson } from './read-json.ts';
 import { checkContainer, checkPod, type PodNames, restartPolicyOf } from './rules.ts';
 import { type ContainerJson, ContainerSchema, type FileJson, PodSchema, type VolumeJson } from './schema.ts';
@@ -67,7 +67,8 @@ export function parsePodSpec(json: unknown): PodSpec {
 export function parseContainerSpec(json: unknown): ContainerSpec {
   const container = withPlainName(readJson(ContainerSchema, json, ''));
   checkContainer(container, '', NOTHING);
-  return containerOf(container, '', { tty: false, restartPolicy: 'never' });
+  const spec = containerOf(container, '', { tty: false, restartPolicy: 'never' });
+  return { ...spec, portMappings: portMappingsOfContainer(container, '') };
 }
 
 /** Docker's names may be written with a slash in front. */
@@ -109,6 +110,7 @@ function containerOf(
     files: (json.files ?? []).map(({ path = '', filename = '', perm, user = '', group = '', detail }) => ({
       ...{ path, filename, perm: perm || '0755', user, group, detail: detail && fileOf(detail) },
     })),
+    portMappings: [],
   };
 }
 

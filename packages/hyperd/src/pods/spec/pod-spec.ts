@@ -55,12 +55,21 @@ export interface ContainerSpec {
   readonly restartPolicy: RestartPolicy;
   readonly volumes: readonly VolumeReference[];
   readonly files: readonly FileReference[];
+  /** For the pod, of a container that is added to it; those of a pod's first containers are among its own already. */
+  readonly portMappings: readonly PortMapping[];
 }
 
+/** Ports are numbers or ranges `a-b`, as many on either side. */
 export interface PortMapping {
   readonly containerPort: string;
+  /** Empty: one port that is chosen when the pod starts. */
   readonly hostPort: string;
+  /** `tcp` or `udp` */
   readonly protocol: string;
+  /** IPv4 address of the host; empty: where the daemon publishes by default. */
+  readonly hostIP: string;
+  /** `hostPort` was chosen, so that another one will do as well. */
+  readonly isChosen?: boolean;
 }
 
 /** A network interface that the client describes; empty and 0: as the daemon chooses. */

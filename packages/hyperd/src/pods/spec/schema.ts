@@ -74,6 +74,13 @@ export const ContainerSchema = Type.Object({
   cache: text,
 });
 
+export const PortMappingSchema = Type.Object({
+  containerPort: text,
+  hostPort: text,
+  protocol: text,
+  hostIP: Type.Optional(Type.String({ description: 'not in the original: the address to publish on' })),
+});
+
 export const PodSchema = Type.Object({
   id: text,
   hostname: text,
@@ -120,9 +127,7 @@ export const PodSchema = Type.Object({
       }),
     ),
   ),
-  portmappings: Type.Optional(
-    Type.Array(Type.Object({ containerPort: text, hostPort: text, protocol: text })),
-  ),
+  portmappings: Type.Optional(Type.Array(PortMappingSchema)),
   portmappingWhiteLists: Type.Optional(Type.Object({ internalNetworks: texts, externalNetworks: texts })),
 });
 
