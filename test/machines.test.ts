@@ -34,10 +34,13 @@ let root: string;
 let state: State;
 let machines: MachineService;
 
-async function open(initrd = join(guest, 'initramfs.cpio')): Promise<MachineService> {
+async function open(
+  initrd = join(guest, 'initramfs.cpio'),
+  timing: { readonly bootTimeoutMs?: number } = {},
+): Promise<MachineService> {
   const driver = createQemuDriver({ kernel: join(guest, 'vmlinux'), initrd });
   return createMachineService({
-    ...{ root, state, driver, connectAgent, logger: silent, events: new Events(), bootTimeoutMs: 8000 },
+    ...{ root, state, driver, connectAgent, logger: silent, events: new Events(), ...timing },
   });
 }
 
@@ -179,7 +182,7 @@ test('a machine that hangs at boot is an error with the end of its console, and 
         cwd: execFileSync('mktemp', ['-d', '-p', broken], { encoding: 'utf8' }).trim(),
       },
     );
-    await using hanging = await open(join(broken, 'initrd.cpio'));
+    await using hanging = await open(join(broken, 'initrd.cpio'), { bootTimeoutMs: 12_000 });
     await assert.rejects(
       hanging.acquire({
         shape: SHAPE,
@@ -188,7 +191,7 @@ test('a machine that hangs at boot is an error with the end of its console, and 
       }),
       (error) =>
         isHyperError(error, 'machine') &&
-        /no answer within 8000 ms/.test(error.message) &&
+        /no answer within 12000 ms/.test(error.message) &&
         /the agent never comes/.test(error.message),
     );
     nothingLeft();
