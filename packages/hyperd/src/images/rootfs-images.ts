@@ -85,15 +85,16 @@ export class RootfsImages {
   /** Removes a chain's files. */
   async remove(chainId: Digest): Promise<void> {
     this.#rows.remove(chainId);
-    for (const kind of ['erofs', 'vmdk'] as const) await rm(this.#path(chainId, kind), { force: true });
+    for (const path of this.files(chainId)) await rm(path, { force: true });
   }
 
   list(): Digest[] {
     return this.#rows.all().map(({ chainId }) => chainId);
   }
 
-  usageBytes(): number {
-    return this.#rows.all().reduce((sum, { seal }) => sum + seal.sizeBytes, 0);
+  /** What belongs to a chain. */
+  files(chainId: Digest): readonly string[] {
+    return [this.#path(chainId, 'erofs'), this.#path(chainId, 'vmdk')];
   }
 
   async removeStrays(): Promise<void> {
@@ -159,14 +160,19 @@ export class RootfsImages {
       blocks += (layers.info(diffId)?.dataBytes ?? 0) / BLOCK_BYTES;
     }
     const draft = join(store.temporary, `rootfs-${hexOf(chainId)}`);
-    await using file = await open(draft, 'w', 0o600);
-    const metadataBytes =
-      (await writeErofs(file, root, { layerBases: bases, contentBlocks: blocks })) * BLOCK_BYTES;
-    await writeFile(`${draft}.vmdk`, this.#descriptor(chainId, metadataBytes, diffIds), { mode: 0o600 });
-    await rename(`${draft}.vmdk`, this.#path(chainId, 'vmdk'));
-    await rename(draft, this.#path(chainId, 'erofs'));
-    const path = this.#path(chainId, 'erofs');
-    this.#rows.put(chainId, await sealFile(path, digestOf(await readFile(path)), metadataBytes));
+    try {
+      await using file = await open(draft, 'w', 0o600);
+      const metadataBytes =
+        (await writeErofs(file, root, { layerBases: bases, contentBlocks: blocks })) * BLOCK_BYTES;
+      await writeFile(`${draft}.vmdk`, this.#descriptor(chainId, metadataBytes, diffIds), { mode: 0o600 });
+      await rename(`${draft}.vmdk`, this.#path(chainId, 'vmdk'));
+      await rename(draft, this.#path(chainId, 'erofs'));
+      const path = this.#path(chainId, 'erofs');
+      this.#rows.put(chainId, await sealFile(path, digestOf(await readFile(path)), metadataBytes));
+    } catch (error) {
+      for (const path of [draft, `${draft}.vmdk`]) await rm(path, { force: true });
+      throw error;
+    }
   }
 
   /** Metadata and layers one behind the other as one disk (VMDK 5.0, text descriptor of flat extents). */

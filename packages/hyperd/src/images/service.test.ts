@@ -35,16 +35,31 @@ test('layers of every compression become one file system', () =>
     }
   }));
 
-const hostile: readonly (readonly [string, LayerEntry[], RegExp])[] = [
-  ['a name that leads out', [file('../../etc/passwd', 'x')], /leads out of the image/],
-  ['a hard link that leads out', [{ name: 'l', type: 'link', linkName: '../../etc/shadow' }], /leads out/],
-  ['a name of 300 bytes', [file('n'.repeat(300), 'x')], /300 bytes, at most 255/],
+const hostile: readonly (readonly [string, LayerEntry[], ErrorCode, RegExp])[] = [
+  ['a name that leads out', [file('../../etc/passwd', 'x')], 'corrupt', /leads out of the image/],
+  [
+    'a hard link that leads out',
+    [{ name: 'l', type: 'link', linkName: '../../etc/shadow' }],
+    'corrupt',
+    /leads out/,
+  ],
+  ['a name of 300 bytes', [file('n'.repeat(300), 'x')], 'corrupt', /300 bytes, at most 255/],
+  [
+    'more extended attributes than an inode holds',
+    [
+      file('x', 'y', {
+        xattrs: new Map(Array.from({ length: 10 }, (_, i) => [`user.a${i}`, 'v'.repeat(60_000)])),
+      }),
+    ],
+    'limit',
+    /extended attributes of 600\d+ bytes/,
+  ],
 ];
-for (const [what, layer, message] of hostile) {
+for (const [what, layer, code, message] of hostile) {
   test(`a layer with ${what} is refused, and leaves nothing`, () =>
     inStore(async ({ root, images }) => {
       await assert.rejects(load(images, { layers: [layer] }), (error) => {
-        assert.ok(isHyperError(error, 'corrupt'), String(error));
+        assert.ok(isHyperError(error, code), String(error));
         assert.match(error.message, message);
         return true;
       });
@@ -310,11 +325,14 @@ test('layers that images share stay until the last of them goes; sizes tell what
     const [one] = await load(images, { layers: [shared], ref: 'one:1' });
     const [two] = await load(images, { layers: [shared, [file('own', 'o'.repeat(50_000))]], ref: 'two:1' });
     assert.ok(one && two);
+    await load(images, { layers: [[file('holes', '\0'.repeat(8 << 20))]], ref: 'holes:1' });
     const usage = new Map((await images.listUsage()).map((entry) => [entry.tags[0], entry]));
     assert.equal(usage.get('one:1')?.sharedBytes, usage.get('two:1')?.sharedBytes);
     assert.ok((usage.get('one:1')?.sharedBytes ?? 0) > 100_000);
     assert.ok((usage.get('two:1')?.uniqueBytes ?? 0) > (usage.get('one:1')?.uniqueBytes ?? 0) + 50_000);
-    await images.remove('one:1', { force: false, users: nobody });
+    const holes = usage.get('holes:1');
+    assert.ok(holes && holes.sizeBytes > 8 << 20 && holes.uniqueBytes < 1 << 20, 'zeros take no disk');
+    for (const name of ['one:1', 'holes:1']) await images.remove(name, { force: false, users: nobody });
     assert.deepEqual(Object.keys(await rootfsOf(images, two.id)).sort(), ['base', 'own']);
     const result = await images.prune({ all: true, users: nobody });
     assert.deepEqual(result.removals, [{ untagged: 'two:1' }, { deleted: two.id }]);

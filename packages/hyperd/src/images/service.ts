@@ -53,9 +53,10 @@ import { type SavedImage, saveArchive } from './save.ts';
 import { SingleFlight } from './single-flight.ts';
 import { createBlobSources } from './store/blob-sources.ts';
 import { openContentStore } from './store/content-store.ts';
+import { diskBytes } from './store/disk-bytes.ts';
 import { HoldSet, Holds } from './store/holds.ts';
 import { createImageRecords, type ImageRecord } from './store/image-records.ts';
-import { footprint, sharing } from './usage.ts';
+import { filesOfImage, sharing } from './usage.ts';
 
 const DEFAULT_MAX_IMAGE_BYTES = 64 * 1024 ** 3;
 
@@ -253,13 +254,11 @@ class Images implements ImageService {
 
   async listUsage(): Promise<ImageUsage[]> {
     const records = this.#parts.records.all();
-    const footprints = await Promise.all(
-      records.map(({ manifestDigest }) => footprint(manifestDigest, this.#parts)),
-    );
-    const shares = sharing(footprints);
+    const files = records.map(({ manifestDigest }) => filesOfImage(manifestDigest, this.#parts));
+    const shares = await sharing(await Promise.all(files));
     return records.map((record, index) => ({
       ...this.#catalog.summary(record),
-      ...{ sharedBytes: shares[index]?.sharedBytes ?? 0, uniqueBytes: shares[index]?.uniqueBytes ?? 0 },
+      ...(shares[index] ?? { sharedBytes: 0, uniqueBytes: 0 }),
     }));
   }
 
@@ -301,11 +300,14 @@ class Images implements ImageService {
 
   async usage(): Promise<ImagesUsage> {
     const { records, store, layers, rootfs } = this.#parts;
-    const sizes = await Promise.all((await store.list()).map((digest) => store.sizeBytes(digest)));
+    const derived = [
+      ...layers.list().flatMap(({ diffId }) => layers.files(diffId)),
+      ...rootfs.list().flatMap((chainId) => rootfs.files(chainId)),
+    ];
     return {
       images: records.all().length,
-      blobBytes: sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0),
-      rootfsBytes: layers.list().reduce((sum, { dataBytes }) => sum + dataBytes, 0) + rootfs.usageBytes(),
+      blobBytes: await diskBytes((await store.list()).map((digest) => store.path(digest))),
+      rootfsBytes: await diskBytes(derived),
     };
   }
 

@@ -1,34 +1,39 @@
+import { isHyperError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import type { Collected } from './garbage.ts';
 import { readStoredImage } from './image-files.ts';
+import { diskBytes } from './store/disk-bytes.ts';
 
-/** What an image needs of the disk: blobs and unpacked layers, by digest. */
-export async function footprint(
+/** The files that an image needs: blobs, unpacked layers, its root file system. None where it is too damaged to tell. */
+export async function filesOfImage(
   manifestDigest: Digest,
-  { store, layers }: Pick<Collected, 'store' | 'layers'>,
-): Promise<ReadonlyMap<Digest, number>> {
-  const { id, manifest, config } = await readStoredImage(store, manifestDigest);
-  const bytes = new Map<Digest, number>();
-  for (const digest of [id, manifestDigest, ...manifest.layers.map((layer) => layer.digest)])
-    bytes.set(digest, (await store.sizeBytes(digest)) ?? 0);
-  // A plain layer's blob has the digest of its content: both are on the disk.
-  for (const diffId of config.rootfs.diff_ids)
-    bytes.set(diffId, (layers.info(diffId)?.dataBytes ?? 0) + (bytes.get(diffId) ?? 0));
-  return bytes;
+  { store, layers, rootfs }: Pick<Collected, 'store' | 'layers' | 'rootfs'>,
+): Promise<ReadonlySet<string>> {
+  try {
+    const { id, manifest, config, chainId } = await readStoredImage(store, manifestDigest);
+    const blobs = [id, manifestDigest, ...manifest.layers.map(({ digest }) => digest)];
+    return new Set([
+      ...blobs.map((digest) => store.path(digest)),
+      ...config.rootfs.diff_ids.flatMap((diffId) => layers.files(diffId)),
+      ...rootfs.files(chainId),
+    ]);
+  } catch (error) {
+    if (isHyperError(error)) return new Set();
+    throw error;
+  }
 }
 
-/** For each footprint what only it has, and what others have as well, in bytes. */
-export function sharing(
-  footprints: readonly ReadonlyMap<Digest, number>[],
-): { readonly sharedBytes: number; readonly uniqueBytes: number }[] {
-  const owners = new Map<Digest, number>();
-  for (const bytes of footprints)
-    for (const digest of bytes.keys()) owners.set(digest, (owners.get(digest) ?? 0) + 1);
-  return footprints.map((bytes) => {
-    let [sharedBytes, uniqueBytes] = [0, 0];
-    for (const [digest, size] of bytes)
-      if (owners.get(digest) === 1) uniqueBytes += size;
-      else sharedBytes += size;
-    return { sharedBytes, uniqueBytes };
-  });
+/** For the files of each image the bytes of disk that only it needs, and that others need as well. */
+export async function sharing(
+  images: readonly ReadonlySet<string>[],
+): Promise<{ readonly sharedBytes: number; readonly uniqueBytes: number }[]> {
+  const owners = new Map<string, number>();
+  for (const files of images) for (const path of files) owners.set(path, (owners.get(path) ?? 0) + 1);
+  return Promise.all(
+    images.map(async (files) => {
+      const own = [...files].filter((path) => owners.get(path) === 1);
+      const uniqueBytes = await diskBytes(own);
+      return { uniqueBytes, sharedBytes: (await diskBytes([...files])) - uniqueBytes };
+    }),
+  );
 }

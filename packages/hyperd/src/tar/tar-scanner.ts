@@ -36,6 +36,11 @@ const BLOCK_BYTES = 512;
 const END_BLOCKS = 2;
 const MAX_HEADER_BYTES = 1024 * 1024;
 const MAX_ENTRIES = 5_000_000;
+/** The last id is the kernel's "none". */
+const MAX_ID = 0xffff_fffe;
+/** What a file system's path, and so a symbolic link, can be at most. */
+const MAX_LINK_BYTES = 4095;
+const PAX_XATTR = 'SCHILY.xattr.';
 const TYPES: Readonly<Record<string, TarType>> = {
   ...{ '\0': 'file', '0': 'file', '7': 'file', '1': 'link', '2': 'symlink' },
   ...{ '3': 'character', '4': 'block', '5': 'directory', '6': 'fifo' },
@@ -146,7 +151,9 @@ export class TarScanner {
   }
 
   #entry(block: Buffer, typeFlag: string, headerSize: number): void {
-    const pax = new Map([...this.#globalPax, ...this.#pax]);
+    // A record without a value takes one away (POSIX pax): the header's own counts then. An attribute may be empty.
+    const given = [...this.#globalPax, ...this.#pax];
+    const pax = new Map(given.filter(([key, value]) => value !== '' || key.startsWith(PAX_XATTR)));
     for (const key of pax.keys())
       if (key.startsWith('GNU.sparse.'))
         throw new HyperError('unsupported', 'read tar: sparse files are not supported');
@@ -170,20 +177,34 @@ export class TarScanner {
       return;
     }
     if (name.includes('\0') || linkName.includes('\0')) throw this.#corrupt('a name with a NUL byte');
+    if (type === 'symlink' && (linkName === '' || linkName.length > MAX_LINK_BYTES))
+      throw this.#corrupt(`a symbolic link to a name of ${linkName.length} bytes`);
     const oldDirectory = type === 'file' && name.endsWith('/');
     this.#listener.onEntry({
       name,
       linkName,
       type: oldDirectory ? 'directory' : type,
       mode: this.#number(block, 100, 8, 'mode') & 0o7777,
-      uid: paxNumber(pax, 'uid') ?? this.#number(block, 108, 8, 'uid'),
-      gid: paxNumber(pax, 'gid') ?? this.#number(block, 116, 8, 'gid'),
+      uid: this.#id(paxNumber(pax, 'uid') ?? this.#number(block, 108, 8, 'uid')),
+      gid: this.#id(paxNumber(pax, 'gid') ?? this.#number(block, 116, 8, 'gid')),
       sizeBytes: hasData ? sizeBytes : 0,
-      mtime: Math.floor(paxNumber(pax, 'mtime') ?? this.#number(block, 136, 12, 'mtime')),
+      mtime: this.#time(paxNumber(pax, 'mtime') ?? this.#number(block, 136, 12, 'mtime')),
       deviceMajor: this.#number(block, 329, 8, 'device'),
       deviceMinor: this.#number(block, 337, 8, 'device'),
       xattrs: xattrsOf(pax),
     });
+  }
+
+  /** An id that is cut to 32 bits would be another's, such as root's. */
+  #id(id: number): number {
+    if (Number.isInteger(id) && id >= 0 && id <= MAX_ID) return id;
+    throw this.#corrupt(`a user or group id of ${id}`);
+  }
+
+  #time(seconds: number): number {
+    const whole = Math.floor(seconds);
+    if (Number.isSafeInteger(whole)) return whole;
+    throw this.#corrupt(`a time of ${seconds} seconds`);
   }
 
   #extension(type: string, data: Buffer): void {
@@ -253,7 +274,7 @@ export class TarScanner {
 function xattrsOf(pax: ReadonlyMap<string, string>): Map<string, string> {
   const found = new Map<string, string>();
   for (const [key, value] of pax)
-    if (key.startsWith('SCHILY.xattr.')) found.set(key.slice('SCHILY.xattr.'.length), value);
+    if (key.startsWith(PAX_XATTR)) found.set(key.slice(PAX_XATTR.length), value);
   return found;
 }
 

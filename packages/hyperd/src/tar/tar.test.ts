@@ -40,7 +40,7 @@ test('every entry comes back from an archive, with any bytes in its names, in pi
       uid: fc.integer({ min: 0, max: 2 ** 31 }),
       gid: fc.integer({ min: 0, max: 2 ** 31 }),
       mtime: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
-      linkName: fc.string({ unit: byte, maxLength: 200 }),
+      linkName: fc.string({ unit: byte, minLength: 1, maxLength: 200 }),
       deviceMajor: fc.integer({ min: 0, max: 4095 }),
       deviceMinor: fc.integer({ min: 0, max: 65535 }),
       xattrs: fc.dictionary(
@@ -119,6 +119,11 @@ test('a size beyond 8 GiB is read from a pax header and in base 256', () => {
   }
 });
 
+test('a pax record without a value leaves the header its own', () => {
+  const [entry] = scan(Buffer.concat([pax('8 path=\n9 mtime=\n'), tarHeader({ ...plain, mtime: 7 })]));
+  assert.deepEqual([entry?.name, entry?.mtime], [plain.name, 7]);
+});
+
 test('a changed byte in a header is found', () => {
   const archive = Buffer.concat([
     tarHeader({ ...plain, sizeBytes: 5 }),
@@ -165,6 +170,23 @@ for (const [what, archive, code] of [
   ['a negative size', Buffer.concat([pax('12 size=-5\n\n'.slice(0, 11)), tarHeader(plain)]), 'corrupt'],
   ['a size that is no number', Buffer.concat([pax('12 size=abc\n'), tarHeader(plain)]), 'corrupt'],
   ['a sparse file', Buffer.concat([pax('22 GNU.sparse.major=1\n'), tarHeader(plain)]), 'unsupported'],
+  [
+    'a time beyond all file systems',
+    Buffer.concat([pax('32 mtime=9999999999999999999999\n'), tarHeader(plain)]),
+    'corrupt',
+  ],
+  [
+    'a user id that would be cut to root',
+    Buffer.concat([pax('18 uid=4294967296\n'), tarHeader(plain)]),
+    'corrupt',
+  ],
+  ['a group id of -1', Buffer.concat([pax('10 gid=-1\n'), tarHeader(plain)]), 'corrupt'],
+  ['a symbolic link to nothing', tarHeader({ ...plain, type: 'symlink' }), 'corrupt'],
+  [
+    'a symbolic link to a name that no kernel takes',
+    tarHeader({ ...plain, type: 'symlink', linkName: 'x'.repeat(4096) }),
+    'corrupt',
+  ],
   ['a name with a NUL byte', Buffer.concat([pax('12 path=a\0b\n'), tarHeader(plain)]), 'corrupt'],
 ] as const satisfies readonly (readonly [string, Buffer, ErrorCode])[]) {
   test(`${what} is refused as ${code}`, () => {

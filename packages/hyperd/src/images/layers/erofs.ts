@@ -12,6 +12,8 @@ const INODE_BYTES = 64;
 const DIRENT_BYTES = 12;
 const XATTR_HEADER_BYTES = 12;
 const XATTR_ENTRY_BYTES = 4;
+/** Of one inode: counted in words, in 16 bits. */
+const MAX_XATTR_BYTES = 0xfffe * 4;
 const PLAIN = 0;
 const INLINE = 2;
 const WRITE_BYTES = 1 << 20;
@@ -242,10 +244,10 @@ function direntBlock(names: readonly Name[]): Buffer {
 }
 
 function xattrBytes({ xattrs }: TreeNode): Buffer {
-  const entries = [...xattrs].flatMap(([key, value]) => xattrEntry(key, value));
-  return entries.length === 0
-    ? Buffer.alloc(0)
-    : Buffer.concat([Buffer.alloc(XATTR_HEADER_BYTES), ...entries]);
+  const entries = Buffer.concat([...xattrs].flatMap(([key, value]) => xattrEntry(key, value)));
+  if (entries.length > MAX_XATTR_BYTES)
+    throw new HyperError('limit', `make rootfs: extended attributes of ${entries.length} bytes on one file`);
+  return entries.length === 0 ? entries : Buffer.concat([Buffer.alloc(XATTR_HEADER_BYTES), entries]);
 }
 
 function xattrEntry(key: string, value: string): Buffer[] {

@@ -41,6 +41,11 @@ export class LayerStore {
     return join(this.#directory, `${hexOf(diffId)}.data`);
   }
 
+  /** What belongs to a layer. */
+  files(diffId: Digest): readonly string[] {
+    return [this.dataPath(diffId), this.#indexPath(diffId)];
+  }
+
   info(diffId: Digest): LayerInfo | undefined {
     const row = this.#rows.get(diffId);
     return row && { diffId, tarBytes: row.tarBytes, dataBytes: row.data.sizeBytes };
@@ -102,7 +107,7 @@ export class LayerStore {
 
   async remove(diffId: Digest): Promise<void> {
     this.#rows.remove(diffId);
-    for (const path of [this.dataPath(diffId), this.#indexPath(diffId)]) await rm(path, { force: true });
+    for (const path of this.files(diffId)) await rm(path, { force: true });
   }
 
   list(): LayerInfo[] {
