@@ -4,8 +4,10 @@ import { HyperError } from '../errors.ts';
 import type { GuestAgent, GuestProcessState } from '../guest/index.ts';
 import type { Digest } from '../ids.ts';
 import type { Machine, MachineExit } from '../machines/machine.ts';
+import { hostResolver } from '../networks/host-resolver.ts';
 import { type Container, LOST_EXIT_CODE, type StartPlace } from './container.ts';
-import { identityOf, podFiles } from './identity.ts';
+import { etcFiles } from './etc-files.ts';
+import { identityOf } from './identity.ts';
 import type { PodContext } from './pod.ts';
 import { PodDisks } from './pod-disks.ts';
 import type { PodLife } from './pod-life.ts';
@@ -84,7 +86,7 @@ export class PodMachine {
       ...{ agent: machine.agent, processId: this.newProcessId() },
       rootfsDisk: this.#disks.nameOf(imageId),
       scratchDisk: this.#disks.scratchName,
-      files: podFiles(this.#pod.life.record.spec),
+      files: etcFiles(this.#pod.life.record.spec, container.record.spec, await hostResolver()),
     };
   }
 

@@ -12,6 +12,13 @@ export function refuseUnsupported(spec: PodSpec): void {
   if (spec.volumes.length > 0) refuse('volumes', 'volumes');
   if (spec.services.length > 0) refuse('services', 'services');
   if (spec.interfaces.length > 0) refuse('interfaces', 'interfaces');
+  const { internalNetworks, externalNetworks } = spec.portMappingWhiteLists;
+  if (internalNetworks.length > 0 && externalNetworks.length > 0) {
+    throw new HyperError(
+      'unsupported',
+      `create pod "${spec.id}": portmappingWhiteLists: nothing filters packets inside a machine of the user-mode network; publish on an address (hostIP) that only the wanted networks reach`,
+    );
+  }
   for (const [index, container] of spec.containers.entries()) {
     if (container.volumes.length > 0) refuse(`containers[${index}].volumes`, 'volumes');
   }

@@ -163,6 +163,9 @@ const refused: readonly (readonly [string, unknown, RegExp])[] = [
   ['an unknown volume format', { volumes: [{ name: 'v', format: 'zip' }] }, /"zip", want one of raw/],
   ['an unknown cache mode', withContainer({ cache: 'fast' }), /"fast", want one of off/],
   ['a name server by name', { dns: ['dns.example'] }, /^incorrect dns dns\.example\.$/],
+  ['a search domain with a line break', { dnsSearch: ['a', 'b\nnameserver 1.1.1.1'] }, /"dnsSearch\[1\]"/],
+  ['a resolver option with a space', { dnsOptions: ['ndots:2 rotate'] }, /"dnsOptions\[0\]"/],
+  ['33 name servers', { dns: Array(33).fill('1.1.1.1') }, /"dns" has 33 entries, want at most 32/],
   ['a container without image', { containers: [{}] }, /"containers\[0\].image" is missing/],
   ['a container name of one character', withContainer({ name: 'x' }), /"containers\[0\].name" is "x"/],
   [

@@ -9,6 +9,9 @@ const POD_ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const MAX_ID_LENGTH = 128;
 const CONTAINER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 const MAX_CONTAINER_NAME_LENGTH = 255;
+const DNS_DOMAIN = /^(?:\.|[a-zA-Z0-9_-]+(?:\.[a-zA-Z0-9_-]+)*\.?)$/;
+const DNS_OPTION = /^[a-z0-9-]+(?::\d+)?$/;
+const MAX_DNS_ENTRIES = 32;
 const VOLUME_FORMATS = ['raw', 'qcow2', 'vdi', 'vfs', 'rbd', 'nas'];
 const CACHE_MODES = ['off', 'none', 'directsync', 'writeback', 'unsafe', 'writethrough'];
 const PERMISSION = /^[0-7]{1,5}$/;
@@ -31,7 +34,7 @@ export function checkPod(pod: PodJson): void {
     if (name) names.add(name);
   }
   for (const volume of pod.volumes ?? []) checkVolume(volume);
-  for (const server of pod.dns ?? []) if (isIP(server) === 0) refuse(`incorrect dns ${server}.`);
+  checkDns(pod);
 }
 
 /** What files and volumes of the pod a container may refer to. */
@@ -96,6 +99,19 @@ function checkHostname(hostname: string): void {
     refuse(`Hostname exceeds the maximum length ${MAX_HOSTNAME_LENGTH}, len: ${hostname.length}`);
   if (hostname.split('.').every((segment) => HOSTNAME_SEGMENT.test(segment))) return;
   refuse(`Hostname should fullfil the pattern: [a-z0-9]([-a-z0-9]*[a-z0-9])?, input hostname: ${hostname}`);
+}
+
+function checkDns({ dns = [], dnsSearch = [], dnsOptions = [] }: PodJson): void {
+  for (const server of dns) if (isIP(server) === 0) refuse(`incorrect dns ${server}.`);
+  for (const [key, entries] of Object.entries({ dns, dnsSearch, dnsOptions }))
+    if (entries.length > MAX_DNS_ENTRIES)
+      refuse(`"${key}" has ${entries.length} entries, want at most ${MAX_DNS_ENTRIES}`);
+  for (const [index, domain] of dnsSearch.entries())
+    if (!DNS_DOMAIN.test(domain))
+      refuse(`"dnsSearch[${index}]" is "${domain.slice(0, 64)}", want a domain such as example.org`);
+  for (const [index, option] of dnsOptions.entries())
+    if (!DNS_OPTION.test(option))
+      refuse(`"dnsOptions[${index}]" is "${option.slice(0, 64)}", want an option such as ndots:2`);
 }
 
 function checkInterfaces(interfaces: NonNullable<PodJson['interfaces']>): void {
