@@ -15,7 +15,7 @@ import {
 import type { Machine, MachineService } from '../packages/hyperd/src/machines/machine.ts';
 import { createMachineService } from '../packages/hyperd/src/machines/machine-service.ts';
 import { createQemuDriver } from '../packages/hyperd/src/machines/qemu/driver.ts';
-import { createScratchDisks } from '../packages/hyperd/src/pods/scratch-disk.ts';
+import { createScratchDisks } from '../packages/hyperd/src/machines/scratch-disk.ts';
 import { openState, type State } from '../packages/hyperd/src/state/database.ts';
 import { pidsMentioning } from './support/daemon.ts';
 import { busyboxLayer, layerTar } from './support/images.ts';

@@ -71,6 +71,18 @@ bool cgroup_remove(const char *container_id) {
   return true;
 }
 
+bool cgroup_freeze(const char *container_id, bool freeze) {
+  char path[PATH_MAX], text[256];
+  path_of(container_id, "cgroup.freeze", path);
+  if (!file_write(path, freeze ? "1" : "0")) return false;
+  path_of(container_id, "cgroup.events", path);
+  for (int attempt = 0; freeze && attempt < 1000; attempt++) {
+    if (file_read(path, text, sizeof text) && strstr(text, "frozen 1")) return true;
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+  return !freeze;
+}
+
 uint64_t cgroup_oom_kills(const char *container_id) {
   char path[PATH_MAX], text[512];
   path_of(container_id, "memory.events", path);

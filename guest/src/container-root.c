@@ -12,10 +12,13 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "binds.h"
 #include "files.h"
 #include "injected.h"
+#include "network.h"
 #include "paths.h"
 #include "root-path.h"
+#include "text.h"
 
 #define SAFE (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
@@ -80,15 +83,37 @@ static bool make_upper(const char *base, const char *lower, struct failure *fail
   return true;
 }
 
+bool layer_path(const char *layer, char *path, size_t size) {
+  char disk[256];
+  const char *slash = strchr(layer, '/');
+  if (!slash) return text_is_name(layer) && snprintf(path, size, PATH_DISKS "/%s", layer) < (int)size;
+  if (snprintf(disk, sizeof disk, "%.*s", (int)(slash - layer), layer) >= (int)sizeof disk) return false;
+  return text_is_name(disk) && text_is_name(slash + 1) &&
+         snprintf(path, size, PATH_DISKS "/%s/%s/upper", disk, slash + 1) < (int)size;
+}
+
+// Relative to where the disks are: mount(2) takes a page of options, whatever the number of layers.
+static bool lower_option(const StartContainer *start, char *options, size_t size, struct failure *failure) {
+  size_t used = (size_t)snprintf(options, size, "lowerdir=");
+  char path[512];
+  for (pb_size_t i = 0; i <= start->layers_count; i++) {
+    const char *layer = i < start->layers_count ? start->layers[i] : start->rootfs_disk;
+    if (!layer_path(layer, path, sizeof path)) return fail(failure, Error_Code_INVALID, "mount rootfs: layer \"%s\" is no name", layer);
+    used += (size_t)snprintf(options + used, size - used, "%s%s", i > 0 ? ":" : "", path + sizeof PATH_DISKS);
+    if (used >= size) return fail(failure, Error_Code_INVALID, "mount rootfs: %u layers are too many", start->layers_count);
+  }
+  return true;
+}
+
 static bool mount_overlay(const StartContainer *start, struct failure *failure) {
-  char base[512], lower[512], options[2048];
+  char base[512], lower[512], options[4096];
   container_upper_path(start->scratch_disk, start->container_id, base, sizeof base);
-  snprintf(lower, sizeof lower, PATH_DISKS "/%s", start->rootfs_disk);
-  if (!make_upper(base, lower, failure)) return false;
-  snprintf(options, sizeof options,
-           "lowerdir=%s,upperdir=%s/upper,workdir=%s/work,index=off,metacopy=off,redirect_dir=off,xino=off", lower, base,
-           base);
-  if (mount("overlay", PATH_STAGE, "overlay", 0, options) < 0) return fail_errno(failure, "mount rootfs");
+  if (!layer_path(start->layers_count > 0 ? start->layers[0] : start->rootfs_disk, lower, sizeof lower)) *lower = '\0';
+  if (!lower_option(start, options, sizeof options - 1536, failure) || !make_upper(base, lower, failure)) return false;
+  size_t used = strlen(options);
+  snprintf(options + used, sizeof options - used,
+           ",upperdir=%s/upper,workdir=%s/work,index=off,metacopy=off,redirect_dir=off,xino=off", base, base);
+  if (chdir(PATH_DISKS) < 0 || mount("overlay", PATH_STAGE, "overlay", 0, options) < 0) return fail_errno(failure, "mount rootfs");
   return true;
 }
 
@@ -172,11 +197,13 @@ static bool protect_system(struct failure *failure) {
 
 bool container_root_enter(const StartContainer *start, struct failure *failure) {
   struct injected injected = {0};
+  struct binds binds = {0};
+  if (start->no_network && !network_isolate(failure)) return false;
   // Not with clone3(2): the namespace's root would be the agent's cgroup then.
   if (unshare(CLONE_NEWCGROUP) < 0) return fail_errno(failure, "create cgroup namespace");
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail_errno(failure, "make mounts private");
-  if (!injected_prepare(&injected, start, failure) || !mount_overlay(start, failure) || !pivot(failure) ||
-      !mount_system(failure)) {
+  if (!injected_prepare(&injected, start, failure) || !mount_overlay(start, failure) || !binds_prepare(&binds, start, failure) ||
+      !pivot(failure) || !mount_system(failure) || !binds_attach(&binds, start, failure)) {
     return false;
   }
   for (pb_size_t i = 0; i < start->sysctls_count; i++) {

@@ -14,4 +14,7 @@ bool container_root_seal(const StartContainer *start, struct failure *failure);
 // Where the upper and work directories of a container are. `scratch_disk` may be empty.
 void container_upper_path(const char *scratch_disk, const char *container_id, char *path, size_t size);
 
+// Where a layer is: a ROOTFS disk, "DISK", or what a container has changed, "SCRATCH/ID". False: it is neither.
+bool layer_path(const char *layer, char *path, size_t size);
+
 #endif

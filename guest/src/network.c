@@ -6,6 +6,7 @@
 #include <net/if_arp.h>
 #include <net/route.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -106,5 +107,15 @@ bool network_configure(const Network *network, struct failure *failure) {
   bool done = find_interface(fd, name) || fail(failure, Error_Code_PRECONDITION, "configure network: no ethernet interface");
   done = done && apply(fd, name, &plan, network->mtu, failure) && (!plan.has_gateway || add_gateway(fd, plan.gateway, failure));
   close(fd);
+  return done;
+}
+
+bool network_isolate(struct failure *failure) {
+  if (unshare(CLONE_NEWNET) < 0) return fail_errno(failure, "create network namespace");
+  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK};
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  bool done = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &request) == 0;
+  if (!done) fail_errno(failure, "raise \"lo\"");
+  if (fd >= 0) close(fd);
   return done;
 }

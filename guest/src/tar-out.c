@@ -27,6 +27,7 @@ struct known {
 struct packing {
   int out;
   struct tar_error *error;
+  const struct tar_layer *layer; // NULL: an ordinary archive
   dev_t device;
   struct known *known;
   char *pax;
@@ -171,23 +172,105 @@ static bool put_content(struct packing *p, int fd, const char *name, uint64_t si
 
 static bool pack(struct packing *p, const char *path, const char *name, int depth);
 
-static bool pack_directory(struct packing *p, const char *path, const char *name, int depth) {
-  DIR *directory = opendir(path);
-  if (!directory) return tar_fail(p->error, "read \"%.300s\": %s", name, strerror(errno));
-  bool done = true;
-  char *below = malloc(2 * (size_t)PATH_MAX);
-  struct dirent *entry;
-  while (done && below && (entry = readdir(directory))) {
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    char *below_name = below + PATH_MAX;
-    bool fits = snprintf(below, PATH_MAX, "%s/%s", path, entry->d_name) < PATH_MAX &&
-                snprintf(below_name, PATH_MAX, "%s%s%s", name, *name ? "/" : "", entry->d_name) < PATH_MAX;
-    done = fits ? pack(p, below, below_name, depth - 1) : tar_fail(p->error, "pack \"%.300s\": the path is too long", name);
-  }
-  if (!below) done = tar_fail(p->error, "pack \"%.300s\": %s", name, strerror(ENOMEM));
+static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+
+static int is_entry(const struct dirent *entry) { return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0; }
+
+static bool pack_entry(struct packing *p, const char *path, const char *name, const char *entry, int depth) {
+  char *below = malloc(2 * (size_t)PATH_MAX), *below_name = below + PATH_MAX;
+  if (!below) return tar_fail(p->error, "pack \"%.300s\": %s", name, strerror(ENOMEM));
+  bool fits = snprintf(below, PATH_MAX, "%s/%s", path, entry) < PATH_MAX &&
+              snprintf(below_name, PATH_MAX, "%s%s%s", name, *name ? "/" : "", entry) < PATH_MAX;
+  bool done = fits ? pack(p, below, below_name, depth - 1) : tar_fail(p->error, "pack \"%.300s\": the path is too long", name);
   free(below);
-  closedir(directory);
   return done;
+}
+
+static bool pack_directory(struct packing *p, const char *path, const char *name, int depth) {
+  struct dirent **entries;
+  int count = scandir(path, &entries, is_entry, by_name);
+  if (count < 0) return tar_fail(p->error, "read \"%.300s\": %s", name, strerror(errno));
+  bool done = true;
+  for (int i = 0; i < count; i++) {
+    done = done && pack_entry(p, path, name, entries[i]->d_name, depth);
+    free(entries[i]);
+  }
+  free(entries);
+  return done;
+}
+
+// An empty file whose name says what the layer hides.
+static bool put_whiteout(struct packing *p, const char *directory, size_t length, const char *base) {
+  static const struct stat plain = {.st_mode = S_IFREG | 0600};
+  char name[PATH_MAX + 16];
+  snprintf(name, sizeof name, "%.*s%s.wh.%s", (int)length, directory, length > 0 ? "/" : "", base);
+  return put_head(p, "", name, "", '0', 0, &plain);
+}
+
+static bool put_hidden(struct packing *p, const char *name) {
+  const char *slash = strrchr(name, '/');
+  return put_whiteout(p, name, slash ? (size_t)(slash - name) : 0, slash ? slash + 1 : name);
+}
+
+static bool is_opaque(const char *path) {
+  char value[2];
+  return lgetxattr(path, "trusted.overlay.opaque", value, sizeof value) == 1 && value[0] == 'y';
+}
+
+static bool in_lower(const struct tar_layer *layer, const char *name, struct stat *status) {
+  char path[2 * PATH_MAX];
+  for (size_t i = 0; i < layer->lower_count; i++) {
+    snprintf(path, sizeof path, "%s/%s", layer->lowers[i], name);
+    if (lstat(path, status) == 0) return true;
+  }
+  return false;
+}
+
+static bool is_stub(const struct tar_layer *layer, const char *name, const struct stat *status) {
+  struct stat lower;
+  for (size_t i = 0; i < layer->stub_count; i++) {
+    if (strcmp(layer->stubs[i] + 1, name) != 0) continue;
+    return (S_ISDIR(status->st_mode) || (S_ISREG(status->st_mode) && status->st_size == 0)) && !in_lower(layer, name, &lower);
+  }
+  return false;
+}
+
+static bool leads_to_stub(const struct tar_layer *layer, const char *name) {
+  size_t length = strlen(name);
+  for (size_t i = 0; i < layer->stub_count; i++) {
+    if (strncmp(layer->stubs[i] + 1, name, length) == 0 && layer->stubs[i][1 + length] == '/') return true;
+  }
+  return false;
+}
+
+static bool is_left_out(const struct tar_layer *layer, const char *path, const char *name, const struct stat *status, int depth);
+
+static bool has_only_stubs(const struct tar_layer *layer, const char *path, const char *name, int depth) {
+  DIR *directory = opendir(path);
+  char *below = malloc(2 * (size_t)PATH_MAX), *below_name = below + PATH_MAX;
+  bool only = directory && below;
+  struct dirent *entry;
+  struct stat status;
+  while (only && (entry = readdir(directory))) {
+    if (!is_entry(entry)) continue;
+    only = snprintf(below, PATH_MAX, "%s/%s", path, entry->d_name) < PATH_MAX &&
+           snprintf(below_name, PATH_MAX, "%s/%s", name, entry->d_name) < PATH_MAX && lstat(below, &status) == 0 &&
+           is_left_out(layer, below, below_name, &status, depth - 1);
+  }
+  free(below);
+  if (directory) closedir(directory);
+  return only;
+}
+
+// What is there for mounts only: an empty stub, or a directory on the way to stubs that nobody else has changed.
+static bool is_left_out(const struct tar_layer *layer, const char *path, const char *name, const struct stat *status, int depth) {
+  if (depth == 0) return false;
+  if (is_stub(layer, name, status)) return !S_ISDIR(status->st_mode) || has_only_stubs(layer, path, name, depth);
+  if (!S_ISDIR(status->st_mode) || !leads_to_stub(layer, name) || is_opaque(path)) return false;
+  struct stat before = {.st_mode = S_IFDIR | 0755};
+  in_lower(layer, name, &before);
+  return before.st_mode == status->st_mode && before.st_uid == status->st_uid && before.st_gid == status->st_gid &&
+         has_only_stubs(layer, path, name, depth);
 }
 
 static bool pack_file(struct packing *p, const char *path, const char *name, struct stat *status) {
@@ -205,10 +288,13 @@ static bool pack(struct packing *p, const char *path, const char *name, int dept
   struct stat status;
   if (lstat(path, &status) < 0) return errno == ENOENT || tar_fail(p->error, "read \"%.300s\": %s", name, strerror(errno));
   if (depth == 0) return tar_fail(p->error, "pack \"%.300s\": the tree is too deep", name);
+  if (p->layer && *name && is_left_out(p->layer, path, name, &status, depth)) return true;
+  if (p->layer && S_ISCHR(status.st_mode) && status.st_rdev == 0) return put_hidden(p, name);
   if (S_ISDIR(status.st_mode)) {
     char directory[PATH_MAX + 1];
     snprintf(directory, sizeof directory, "%s/", *name ? name : ".");
-    if (!put_head(p, path, directory, "", '5', 0, &status)) return false;
+    if ((*name || !p->layer) && !put_head(p, path, directory, "", '5', 0, &status)) return false;
+    if (p->layer && is_opaque(path) && !put_whiteout(p, name, strlen(name), ".wh..opq")) return false;
     return status.st_dev != p->device || pack_directory(p, path, name, depth);
   }
   const char *first = status.st_nlink > 1 ? known_as(p, name, &status) : NULL;
@@ -223,11 +309,11 @@ static bool pack(struct packing *p, const char *path, const char *name, int dept
   return type == 0 || put_head(p, path, name, "", type, 0, &status);
 }
 
-bool tar_create(int out, const char *path, const char *name, struct tar_error *error) {
+static bool create(int out, const char *path, const char *name, const struct tar_layer *layer, struct tar_error *error) {
   static struct packing p;
   static const char end[2 * TAR_BLOCK];
   struct stat status;
-  p = (struct packing){.out = out, .error = error};
+  p = (struct packing){.out = out, .error = error, .layer = layer};
   *error->text = '\0';
   if (lstat(path, &status) < 0) return tar_fail(error, "read \"%.300s\": %s", path, strerror(errno));
   p.device = status.st_dev;
@@ -242,4 +328,10 @@ bool tar_create(int out, const char *path, const char *name, struct tar_error *e
     free(known);
   }
   return done;
+}
+
+bool tar_create(int out, const char *path, const char *name, struct tar_error *error) { return create(out, path, name, NULL, error); }
+
+bool tar_create_layer(int out, const struct tar_layer *layer, struct tar_error *error) {
+  return create(out, layer->upper, "", layer, error);
 }

@@ -141,8 +141,37 @@ static void leads_out(void) {
   CHECK(delete_tree(base));
 }
 
+static void layer(void) {
+  struct tar_error error;
+  char upper[PATH_MAX], lower[PATH_MAX], command[3 * PATH_MAX], listing[512];
+  CHECK(begin() && make_directories(in_base("lower/etc"), 0755) && make_directories(in_base("upper/etc"), 0755));
+  CHECK(make_directories(in_base("upper/proc"), 0755) && make_directories(in_base("upper/d/empty"), 0755));
+  CHECK(file_create(in_base("upper/etc/hosts"), "", 0, 0644) && file_create(in_base("upper/b"), "b\n", 2, 04755));
+  CHECK(file_create(in_base("upper/a"), "a\n", 2, 0600) && mkfifo(in_base("upper/d/fifo"), 0600) == 0);
+  bool deletes = mknod(in_base("upper/d/gone"), S_IFCHR, 0) == 0; // not for everybody
+  bool hides = setxattr(in_base("upper/d"), "trusted.overlay.opaque", "y", 1, 0) == 0;
+  strcpy(upper, in_base("upper"));
+  strcpy(lower, in_base("lower"));
+  const char *const lowers[] = {lower}, *const stubs[] = {"/proc", "/etc/hosts"};
+  struct tar_layer changes = {.upper = upper, .lowers = lowers, .lower_count = 1, .stubs = stubs, .stub_count = 2};
+  int fd = open(in_base("archive"), O_WRONLY | O_CREAT, 0600);
+  CHECK(tar_create_layer(fd, &changes, &error));
+  close(fd);
+  snprintf(command, sizeof command, "cd %s && tar -tf archive | tr '\\n' ' ' > list", base);
+  CHECK(system(command) == 0 && file_read(in_base("list"), listing, sizeof listing));
+  CHECK(!deletes || !hides || strcmp(listing, "a b d/ d/.wh..wh..opq d/empty/ d/fifo d/.wh.gone ") == 0);
+  CHECK(deletes || hides || strcmp(listing, "a b d/ d/empty/ d/fifo ") == 0);
+  CHECK(file_create(in_base("upper/etc/more"), "", 0, 0644)); // a directory that somebody else has changed is kept
+  fd = open(in_base("archive"), O_WRONLY | O_TRUNC);
+  CHECK(tar_create_layer(fd, &changes, &error) && system(command) == 0);
+  close(fd);
+  CHECK(file_read(in_base("list"), listing, sizeof listing) && strstr(listing, " etc/ etc/more ") && !strstr(listing, "hosts"));
+  CHECK(delete_tree(base));
+}
+
 TESTS(tar_tests, {"tar: a tree comes back as it was", round_trip},
       {"tar: archives are those of other programs", other_tars},
       {"tar: files are replaced, links not followed, directories kept", in_the_way},
       {"tar: an archive that is cut or damaged is refused", damaged},
-      {"tar: nothing leads out of the directory", leads_out});
+      {"tar: nothing leads out of the directory", leads_out},
+      {"tar: a layer has what is new, whiteouts for what is gone, and no places of mounts", layer});

@@ -30,6 +30,17 @@ export interface LogOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface CommitOptions {
+  /** `REPOSITORY[:TAG]`; the image has no name otherwise. */
+  readonly reference?: string;
+  readonly author?: string | undefined;
+  readonly message?: string | undefined;
+  /** Dockerfile instructions for the image's configuration. */
+  readonly changes?: readonly string[];
+  /** The container stands still meanwhile. */
+  readonly pause?: boolean;
+}
+
 /** A process in a container or machine, whose exit code can be asked for. */
 export interface MachineSession extends Session {
   readonly exec: string;
@@ -249,6 +260,22 @@ export class Client implements Disposable {
     return this.#http.done('POST', '/tty/resize', {
       query: { container, exec, h: size.rows, w: size.columns },
     });
+  }
+
+  /** Makes an image of what a container has changed; resolves with its id. */
+  async commit(container: string, options: CommitOptions = {}): Promise<string> {
+    const { reference = '', author, message, changes = [], pause } = options;
+    const colon = reference.lastIndexOf(':');
+    const hasTag = colon > reference.lastIndexOf('/');
+    const query = {
+      ...{ container, author, comment: message, pause: pause ? 'yes' : undefined },
+      ...{
+        repo: hasTag ? reference.slice(0, colon) : reference,
+        tag: hasTag ? reference.slice(colon + 1) : '',
+      },
+      changes: changes.length > 0 ? JSON.stringify(changes) : undefined,
+    };
+    return (await this.#http.json<{ ID: string }>('POST', '/container/commit', { query })).ID;
   }
 
   /** Asks a registry whether it takes the credentials. Resolves with its words; rejects with ApiError of status 401. */

@@ -63,6 +63,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     () => import('./commands/inspect.ts'),
   ),
   entry('ports', 'List, add or delete published ports of a pod', () => import('./commands/ports.ts')),
+  entry('commit', 'Make an image of what a container has changed', () => import('./commands/commit.ts')),
   entry('images', 'List images', () => import('./commands/images.ts')),
   entry('pull', 'Pull an image from its registry', () => import('./commands/pull.ts')),
   entry('push', 'Send an image to the registry that its name gives', () => import('./commands/push.ts')),

@@ -48,8 +48,11 @@ export interface ProcessSpec {
   readonly columns: number;
   readonly noStdin: boolean;
   readonly rlimits: readonly { readonly name: string; readonly soft: bigint; readonly hard: bigint }[];
-  /** Work on the container's files in place of a program: a tar from stdin is unpacked below `args[0]`, or `args[0]` packed to stdout. */
-  readonly builtin?: 'extract' | 'archive';
+  /**
+   * Work on files in place of a program: a tar from stdin is unpacked below `args[0]`, or `args[0]` packed to stdout; `layer`: what a container
+   * has changed is packed (arguments: LAYER in guest/agent.proto).
+   */
+  readonly builtin?: 'extract' | 'archive' | 'layer';
 }
 
 export interface InjectedFile {
@@ -68,6 +71,25 @@ export interface ContainerStart {
   readonly process: ProcessSpec;
   readonly files: readonly InjectedFile[];
   readonly sysctls: Readonly<Record<string, string>>;
+  /** Further lower layers, the topmost first: a rootfs disk, or `SCRATCH/ID`, what a container has changed. */
+  readonly layers?: readonly string[];
+  readonly binds?: readonly GuestBind[];
+  /** Nothing but loopback. */
+  readonly noNetwork?: boolean;
+}
+
+/** What a container has mounted in it: see Bind in guest/agent.proto. */
+export interface GuestBind {
+  /** `DISK/PATH`; empty: a new tmpfs. */
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly?: boolean;
+  readonly create?: boolean;
+  readonly discard?: boolean;
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly sizeBytes?: number;
 }
 
 export interface ExitStatus {

@@ -36,7 +36,7 @@ import {
   type Welcome,
 } from './gen/agent_pb.js';
 import { guestText } from './guest-text.ts';
-import { clamp, errorOf, exitStatus, nowNs, processMessage, processState } from './messages.ts';
+import { bindMessage, clamp, errorOf, exitStatus, nowNs, processMessage, processState } from './messages.ts';
 import { type ProcessLink, RemoteProcess } from './process.ts';
 import { guestStats } from './stats.ts';
 
@@ -179,10 +179,12 @@ class Connection implements GuestAgent, ProcessLink {
 
   startContainer(start: ContainerStart, sink: OutputSink): Promise<GuestProcess> {
     const { containerId, rootfsDisk, scratchDisk, readOnlyRootfs, process, files, sysctls } = start;
+    const { layers = [], binds = [], noNetwork = false } = start;
     const value = {
       ...{ containerId, rootfsDisk, scratchDisk, readOnlyRootfs, process: processMessage(process) },
       files: files.map((file) => ({ ...file, content: Uint8Array.from(file.content) })),
       sysctls: Object.entries(sysctls).map(([key, value]) => ({ key, value })),
+      ...{ layers: [...layers], binds: binds.map(bindMessage), noNetwork },
     };
     return this.#start(process.id, sink, { case: 'startContainer', value });
   }

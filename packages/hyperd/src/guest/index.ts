@@ -1,4 +1,5 @@
 export type * from './agent.ts';
+export * from './builtins.ts';
 export { CommandError } from './command-error.ts';
 export { connectAgent } from './connection.ts';
 export { guestText } from './guest-text.ts';

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Digest } from '../ids.ts';
 import type { ResolvedImage } from '../oci/image-config.ts';
+import type { ImageAssembly } from './assembly/assembly.ts';
 
 export interface RegistryAuth {
   readonly username?: string;
@@ -154,6 +155,8 @@ export interface ImageService extends AsyncDisposable {
   import(layer: Readable, options?: ImportOptions): Promise<Digest>;
   /** As `import`, from an http(s) URL. */
   importUrl(url: string, options?: ImportOptions): Promise<Digest>;
+  /** For putting images together out of layers. */
+  assemble(): ImageAssembly;
   /** Asks a registry whether it takes the credentials. Resolves with its words; rejects `unauthorized`. */
   login(auth: RegistryAuth, signal?: AbortSignal): Promise<string>;
   tag(source: string, target: string): Promise<void>;

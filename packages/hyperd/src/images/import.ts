@@ -1,10 +1,10 @@
 import type { Readable } from 'node:stream';
 import { HyperError } from '../errors.ts';
-import { MAX_CONFIG_BYTES, MEDIA, parseConfig } from '../oci/documents.ts';
+import { MEDIA } from '../oci/documents.ts';
 import { applyChanges } from './changes.ts';
-import { chainIdOf, digestOf } from './digest.ts';
 import { HOST_PLATFORM, type StoredImage } from './image-files.ts';
 import type { ImportOptions, ProgressListener } from './image-service.ts';
+import { writeImage } from './image-writing.ts';
 import { compressionOf, uncompressed } from './layers/decompress.ts';
 import { LayerFeed } from './layers/layer-feed.ts';
 import type { LayerInfo, LayerStore } from './layers/layer-store.ts';
@@ -37,32 +37,12 @@ export async function importImage(
   const created = new Date().toISOString();
   const comment = options.message || `Imported from ${context.from}`;
   const { os, architecture } = HOST_PLATFORM;
-  const configBytes = Buffer.from(
-    JSON.stringify({
-      ...{ created, architecture, os, comment, config },
-      rootfs: { type: 'layers', diff_ids: [layer.diffId] },
-      history: [{ created, comment }],
-    }),
-  );
-  if (configBytes.length > MAX_CONFIG_BYTES)
-    throw new HyperError(
-      'invalid-argument',
-      'import image: its changes make a configuration that is too large',
-    );
-  const id = digestOf(configBytes);
-  const manifest = {
-    ...{ schemaVersion: 2, mediaType: MEDIA.ociManifest },
-    config: { mediaType: MEDIA.ociConfig, digest: id, size: configBytes.length },
-    layers: [descriptor],
+  const document = {
+    ...{ created, architecture, os, comment, config },
+    rootfs: { type: 'layers', diff_ids: [layer.diffId] },
+    history: [{ created, comment }],
   };
-  const bytes = Buffer.from(JSON.stringify(manifest));
-  const manifestDigest = digestOf(bytes);
-  for (const [digest, content] of [[id, configBytes] as const, [manifestDigest, bytes] as const]) {
-    await context.held.hold(digest);
-    await context.store.write(digest, content);
-  }
-  const parsed = parseConfig(configBytes, 'configuration');
-  return { id, manifestDigest, manifest, config: parsed, chainId: chainIdOf([layer.diffId]) };
+  return writeImage(document, [descriptor], { ...context, what: 'import image' });
 }
 
 async function takeLayer(source: Readable, context: ImportContext) {

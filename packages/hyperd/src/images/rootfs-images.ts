@@ -4,7 +4,6 @@ import { isHyperError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import type { State } from '../state/database.ts';
 import { digestOf, hexOf } from './digest.ts';
-import type { StoredImage } from './image-files.ts';
 import type { RootfsLease } from './image-service.ts';
 import { uncompressed } from './layers/decompress.ts';
 import { writeErofs } from './layers/erofs.ts';
@@ -27,6 +26,14 @@ export interface RootfsOptions {
   readonly state: State;
   /** Bound on an image's uncompressed layers. */
   readonly maxBytes: number;
+}
+
+/** A stack of layers; every image has one. */
+export interface LayerChain {
+  readonly chainId: Digest;
+  /** Where layers come from that are not unpacked. */
+  readonly manifest: { readonly layers: readonly { readonly digest: Digest }[] };
+  readonly config: { readonly rootfs: { readonly diff_ids: readonly Digest[] } };
 }
 
 /** One layer being unpacked: told before and after. */
@@ -52,7 +59,7 @@ export class RootfsImages {
   }
 
   /** The image's rootfs, made where it is missing or damaged; `signal` stops waiting for it. */
-  async lease(image: StoredImage, signal?: AbortSignal): Promise<RootfsLease> {
+  async lease(image: LayerChain, signal?: AbortSignal): Promise<RootfsLease> {
     const held = new HoldSet(this.#options.holds);
     try {
       await this.ensure(image, { held, ...(signal && { signal }) });
@@ -69,14 +76,14 @@ export class RootfsImages {
 
   /** Makes the image's rootfs unless it is there. Rejects `corrupt` where the image's blobs are damaged, `limit`, `canceled`. */
   async ensure(
-    image: StoredImage,
+    image: LayerChain,
     { held, signal, onLayer }: { held: HoldSet; signal?: AbortSignal; onLayer?: LayerListener },
   ): Promise<void> {
     const { chainId, config } = image;
     await held.hold(chainId);
     for (const diffId of config.rootfs.diff_ids) await held.hold(diffId);
     await this.#flights.run(chainId, signal, async (shared) => {
-      const whole = await this.#unpackAll(image, shared, onLayer);
+      const whole = await this.unpack(image, shared, onLayer);
       if (whole && (await this.#isIntact(image))) return;
       await this.#write(image);
     });
@@ -104,8 +111,8 @@ export class RootfsImages {
     }
   }
 
-  /** Whether all layers were there already. */
-  async #unpackAll(image: StoredImage, signal: AbortSignal, onLayer?: LayerListener): Promise<boolean> {
+  /** Makes the layers readable; whether all were so already. */
+  async unpack(image: LayerChain, signal: AbortSignal, onLayer?: LayerListener): Promise<boolean> {
     const { layers } = this.#options;
     const budget = new UnpackBudget(this.#options.maxBytes);
     let whole = true;
@@ -136,7 +143,7 @@ export class RootfsImages {
     }
   }
 
-  async #isIntact({ chainId, config }: StoredImage): Promise<boolean> {
+  async #isIntact({ chainId, config }: LayerChain): Promise<boolean> {
     const seal = this.#rows.get(chainId);
     if (!seal) return false;
     const descriptor = this.#descriptor(chainId, seal.sizeBytes, [...new Set(config.rootfs.diff_ids)]);
@@ -147,7 +154,7 @@ export class RootfsImages {
     return true;
   }
 
-  async #write({ chainId, config }: StoredImage): Promise<void> {
+  async #write({ chainId, config }: LayerChain): Promise<void> {
     const { layers, store } = this.#options;
     const diffIds = [...new Set(config.rootfs.diff_ids)];
     const root = emptyRoot();

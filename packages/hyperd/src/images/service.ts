@@ -8,6 +8,7 @@ import { MAX_CONFIG_BYTES, parseConfig, runConfigOf } from '../oci/documents.ts'
 import type { ResolvedImage } from '../oci/image-config.ts';
 import { openUrl } from '../open-url.ts';
 import type { State } from '../state/database.ts';
+import { Assembly, type ImageAssembly } from './assembly/assembly.ts';
 import { Catalog } from './catalog.ts';
 import { dateOf, detailsOf, historyOf } from './details.ts';
 import { shortId } from './digest.ts';
@@ -241,6 +242,21 @@ class Images implements ImageService {
   async login(auth: RegistryAuth, signal?: AbortSignal): Promise<string> {
     await this.#registries.checkLogin(auth, signal);
     return 'Login Succeeded';
+  }
+
+  assemble(): ImageAssembly {
+    const { store, layers, rootfs, holds } = this.#parts;
+    return new Assembly({
+      ...{ store, layers, rootfs, maxBytes: this.#maxBytes, held: new HoldSet(holds) },
+      find: (reference) => this.#catalog.find(reference),
+      publish: (image, names, held) =>
+        this.#finish(
+          image,
+          names.map((name) => canonical(withDefaultTag(parseReference(name)))),
+          held,
+          {},
+        ),
+    });
   }
 
   async tag(source: string, target: string): Promise<void> {

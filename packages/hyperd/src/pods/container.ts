@@ -1,21 +1,24 @@
 import { HyperError, isHyperError, messageOf } from '../errors.ts';
 import type { Events } from '../events/index.ts';
 import {
+  type BuiltinRun,
   CommandError,
   type ExitStatus,
   type GuestAgent,
   type GuestProcess,
   type GuestProcessState,
   type InjectedFile,
+  layerTar,
+  MOUNT_STUBS,
   type OutputSink,
   type ProcessSpec,
+  type StartBuiltin,
 } from '../guest/index.ts';
 import type { Logger } from '../logger.ts';
 import { untilAborted } from './cancel.ts';
 import type { ContainerLog, ContainerLogs } from './container-log.ts';
 import type { Exec } from './exec.ts';
 import { ExecTable } from './exec-table.ts';
-import type { BuiltinRun, StartBuiltin } from './guest-files.ts';
 import type { ContainerState } from './lifecycle.ts';
 import type { ContainerRecord, PodRecords, StreamOffsets } from './pod-records.ts';
 import type { ClientStreams, ContainerView } from './pod-service.ts';
@@ -144,6 +147,19 @@ export class Container {
         await Promise.all([started.release(), place.agent.removeContainer(id, { deleteUpper: false })]);
       },
     };
+  }
+
+  /** What it has changed of its image, as the tar of a layer; `pause`: it stands still meanwhile. */
+  changes(place: StartPlace, pause: boolean): AsyncGenerator<Buffer> {
+    const start: StartBuiltin = async (builtin, sink) => {
+      const process = await place.agent.startProcess('', builtinOf(place.processId, builtin), sink);
+      return { process, release: () => process.release() };
+    };
+    const { id } = this.#record;
+    return layerTar(start, {
+      ...{ upper: `${place.scratchDisk}/${id}`, lowers: [place.rootfsDisk], stubs: MOUNT_STUBS },
+      ...(pause && this.isRunning && { freeze: id }),
+    });
   }
 
   /** Takes the running (or meanwhile ended) init over from an earlier daemon, where its log ends. */

@@ -1,8 +1,8 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { archiveTar, extractTar, type StartBuiltin } from '../guest/index.ts';
 import type { ContainerId } from '../ids.ts';
 import type { Container, StartPlace } from './container.ts';
-import { archiveTar, extractTar, type StartBuiltin } from './guest-files.ts';
 import type { Sequence } from './sequence.ts';
 
 /** What work on files needs of its pod. */

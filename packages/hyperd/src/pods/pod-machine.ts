@@ -14,6 +14,9 @@ import type { PodLife } from './pod-life.ts';
 import { PodPorts } from './pod-ports.ts';
 import { Session } from './session.ts';
 
+/** Time for a borrowed machine to write its disk back, in ms. */
+const POWEROFF_GRACE_MS = 5_000;
+
 /** What a machine needs of its pod. */
 export interface MachineUser {
   readonly directory: string;
@@ -88,6 +91,38 @@ export class PodMachine {
       scratchDisk: this.#disks.scratchName,
       files: etcFiles(this.#pod.life.record.spec, container.record.spec, await hostResolver()),
     };
+  }
+
+  /**
+   * For work on what a container has changed: in the pod's machine, or, while the pod has none, in one of its own for that time. It is the pod's, so that a
+   * daemon that dies meanwhile leaves nothing.
+   */
+  async withChangesOf<T>(
+    container: Container,
+    work: (place: StartPlace) => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    if (this.#machine) return work(await this.placeFor(container));
+    const scratch = join(this.#pod.directory, 'scratch.img');
+    const disks = new PodDisks(this.#context.images);
+    let machine: Machine | undefined;
+    try {
+      await disks.prepare(container.record.imageId, signal);
+      const { id, spec } = this.#pod.life.record;
+      machine = await this.#context.machines.acquire({
+        ...{ shape: spec.resource, owner: id, identity: identityOf(spec.hostname) },
+        ...(signal && { signal }),
+      });
+      await disks.plugAll(machine, scratch);
+      const rootfsDisk = disks.nameOf(container.record.imageId);
+      return await work({
+        ...{ agent: machine.agent, processId: 1, rootfsDisk },
+        ...{ scratchDisk: disks.scratchName, files: [] },
+      });
+    } finally {
+      await machine?.stop({ graceMs: POWEROFF_GRACE_MS });
+      disks.release();
+    }
   }
 
   /** Goes on with what an earlier daemon left running in `machine`: containers find their processes, or learn that they are gone. */

@@ -1,6 +1,7 @@
 import type { GuestStats, OutputStream } from '../guest/index.ts';
 import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
 import type { MachineShape } from '../machines/machine.ts';
+import type { CommitOptions } from './commit.ts';
 import type { ContainerState, PodState } from './lifecycle.ts';
 import type { ContainerSpec, PodSpec, PortMapping } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
@@ -145,6 +146,12 @@ export interface PodService extends AsyncDisposable {
     path: string,
     take: (tar: AsyncIterable<Buffer>) => Promise<void>,
   ): Promise<void>;
+
+  /**
+   * Makes an image of what a container has changed, whether it runs or not. Resolves with the image's id. Rejects `not-found` (`No such container: X`),
+   * `invalid-argument` for changes that are none.
+   */
+  commit(container: string, options: CommitOptions): Promise<Digest>;
 
   /** Containers that were made from an image, for `ImageService.remove`. */
   containersOfImage(image: Digest): readonly ContainerId[];

@@ -8,6 +8,7 @@ import type { ImageService } from '../images/image-service.ts';
 import type { Logger } from '../logger.ts';
 import type { Machine, MachineExit, MachineService } from '../machines/machine.ts';
 import type { HostPorts } from '../networks/host-ports.ts';
+import type { ScratchDisks } from '../machines/scratch-disk.ts';
 import { userModeAddresses } from '../networks/user-mode.ts';
 import { Container, LOST_EXIT_CODE } from './container.ts';
 import type { ContainerLogs } from './container-log.ts';
@@ -18,7 +19,6 @@ import { PodMachine, reasonOf } from './pod-machine.ts';
 import type { ContainerRecord, PodRecord, PodRecords } from './pod-records.ts';
 import { isWaiting, PodRestarts } from './pod-restarts.ts';
 import type { PodView, StopOptions } from './pod-service.ts';
-import type { ScratchDisks } from './scratch-disk.ts';
 import { Sequence } from './sequence.ts';
 import type { PortMapping } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
@@ -281,6 +281,27 @@ export class Pod {
       this.#context.records.removeContainer(id);
       this.#context.events.container(container.record, 'destroy');
       await this.#endIfDone();
+    });
+  }
+
+  /**
+   * What the container has changed, as the tar of a layer, which `take` reads; `pause`: it stands still meanwhile. A pod without a machine gets one for that
+   * time. Throws `precondition` while the pod is starting, stopping or paused.
+   */
+  async changes<T>(
+    container: Container,
+    take: (tar: AsyncIterable<Buffer>) => Promise<T>,
+    { pause, signal }: { readonly pause: boolean; readonly signal?: AbortSignal },
+  ): Promise<T> {
+    const work = () =>
+      this.#machine.withChangesOf(container, (place) => take(container.changes(place, pause)), signal);
+    if (container.isRunning) {
+      this.#requireRunning();
+      return work();
+    }
+    return this.#sequence.run(() => {
+      if (this.isAlive) this.#requireRunning();
+      return work();
     });
   }
 

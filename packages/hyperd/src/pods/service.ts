@@ -2,8 +2,9 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, messageOf } from '../errors.ts';
 import type { GuestStats } from '../guest/index.ts';
-import type { ContainerId, ExecId, MachineId, PodId } from '../ids.ts';
+import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
 import type { Machine, MachineShape } from '../machines/machine.ts';
+import { type CommitOptions, commitContainer } from './commit.ts';
 import type { Container } from './container.ts';
 import { Exec } from './exec.ts';
 import { IdleMachines } from './idle-machines.ts';
@@ -279,6 +280,11 @@ export class Pods implements PodService {
     const { pod, container: found } = this.#registry.find(container, `cannot find container ${container}`);
     await pod.files.archive(found, path, take);
     this.#context.events.container(found.record, 'archive', { path });
+  }
+
+  commit(container: string, options: CommitOptions): Promise<Digest> {
+    const { pod, container: found } = this.#registry.find(container, `No such container: ${container}`);
+    return commitContainer(pod, found, this.#context.images, options);
   }
 
   containersOfImage(image: string): ContainerId[] {

@@ -33,7 +33,7 @@ export function processOf({ run, spec }: ContainerRecord, id: number): ProcessSp
 export function builtinOf(id: number, builtin: Pick<ProcessSpec, 'args' | 'builtin'>): ProcessSpec {
   return {
     ...{ ...builtin, id, env: [], cwd: '/', user: '0:0', additionalGroups: [], rlimits: [] },
-    ...{ tty: false, rows: 0, columns: 0, noStdin: builtin.builtin === 'archive' },
+    ...{ tty: false, rows: 0, columns: 0, noStdin: builtin.builtin !== 'extract' },
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Route } from '../call.ts';
 import { authRoutes } from './auth.ts';
+import { commitRoutes } from './commit.ts';
 import { containerFileRoutes } from './container-files.ts';
 import { containerRoutes } from './containers.ts';
 import type { RouteContext } from './context.ts';
@@ -18,7 +19,7 @@ export function allRoutes(context: RouteContext): Readonly<Record<string, readon
     System: systemRoutes(context),
     Pods: [...podRoutes(context), ...portRoutes(context)],
     Machines: machineRoutes(context),
-    Containers: [...containerRoutes(context), ...containerFileRoutes(context)],
+    Containers: [...containerRoutes(context), ...containerFileRoutes(context), ...commitRoutes(context)],
     'Execs and sessions': execRoutes(context),
     Events: eventRoutes(context),
     Images: [...imageTransferRoutes(context), ...imageRoutes(context), ...authRoutes(context)],

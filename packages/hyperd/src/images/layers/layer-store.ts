@@ -17,6 +17,12 @@ export interface LayerInfo {
   readonly dataBytes: number;
 }
 
+/** A layer that has just come in. */
+export interface NewLayer extends LayerInfo {
+  /** Whether its tar has no entry. */
+  readonly isEmpty: boolean;
+}
+
 /**
  * Layers as machines read them: for every diff id a file of contents and an index of entries. Derived from blobs, and made again from them
  * where damaged. Shared by all images that have the layer.
@@ -79,7 +85,7 @@ export class LayerStore {
     };
     return {
       write: (chunk) => writer.write(chunk),
-      commit: async (expected) => {
+      commit: async (expected, beforeVisible) => {
         const written = await writer.finish();
         await close();
         if (expected !== undefined && written.diffId !== expected)
@@ -87,9 +93,11 @@ export class LayerStore {
             'corrupt',
             `unpack ${what}: its uncompressed digest is ${written.diffId}, the image's configuration says ${expected}`,
           );
+        await beforeVisible?.(written.diffId);
         await this.#keep(written, path);
         isKept = true;
-        return { diffId: written.diffId, tarBytes: written.tarBytes, dataBytes: written.dataBytes };
+        const { diffId, tarBytes, dataBytes, entries } = written;
+        return { diffId, tarBytes, dataBytes, isEmpty: entries.length === 0 };
       },
       [Symbol.asyncDispose]: async () => {
         await close();
@@ -145,8 +153,11 @@ export class LayerStore {
 export interface LayerDraft extends AsyncDisposable {
   /** Bytes of the uncompressed tar. Rejects `corrupt`, `unsupported`, `limit`. */
   write(chunk: Buffer): Promise<void>;
-  /** Verifies the diff id, where one is expected, and makes the layer visible. Rejects `corrupt`. */
-  commit(expected?: Digest): Promise<LayerInfo>;
+  /**
+   * Verifies the diff id, where one is expected, and makes the layer visible; `beforeVisible` may hold it, so that it is not collected at once. Rejects
+   * `corrupt`.
+   */
+  commit(expected?: Digest, beforeVisible?: (diffId: Digest) => Promise<void>): Promise<NewLayer>;
 }
 
 interface Row {

@@ -36,11 +36,16 @@ export function emptyRoot(): TreeNode {
 
 /**
  * Puts a layer over the tree (OCI image-spec, layer.md): first its whiteouts hide what lower layers have, then its entries are added, whatever
- * their order in the archive. Throws `corrupt` for entries that lead out of the root or link to nothing.
+ * their order in the archive. `plain`: it is no layer, and has no whiteouts. Throws `corrupt` for entries that lead out of the root or link to nothing.
  */
-export function applyLayer(root: TreeNode, entries: readonly LayerEntry[], layer: number): void {
-  for (const entry of entries) if (isWhiteout(entry)) hide(root, entry);
-  for (const entry of entries) if (!isWhiteout(entry)) add(root, entry, layer);
+export function applyLayer(
+  root: TreeNode,
+  entries: readonly LayerEntry[],
+  layer: number,
+  { plain = false }: { readonly plain?: boolean } = {},
+): void {
+  if (!plain) for (const entry of entries) if (isWhiteout(entry)) hide(root, entry);
+  for (const entry of entries) if (plain || !isWhiteout(entry)) add(root, entry, layer);
 }
 
 function isWhiteout({ name }: TarEntry): boolean {

@@ -1,14 +1,21 @@
 import { HyperError, isHyperError } from '../errors.ts';
-import {
-  type GuestProcess,
-  guestText,
-  type OutputSink,
-  type OutputStream,
-  type ProcessSpec,
-} from '../guest/index.ts';
+import type { GuestProcess, OutputSink, OutputStream, ProcessSpec } from './agent.ts';
+import { guestText } from './guest-text.ts';
 
 const MAX_SAID_BYTES = 1024;
 const SAID_GRACE_MS = 5_000;
+const SIGTERM = 15;
+const SIGKILL = 9;
+/** Where the agent mounts something in every container. */
+export const MOUNT_STUBS: readonly string[] = [
+  '/proc',
+  '/sys',
+  '/dev',
+  '/etc/hosts',
+  '/etc/hostname',
+  '/etc/resolv.conf',
+  '/etc/machine-id',
+];
 
 /** A built-in process. `release` once it has ended: the guest forgets it. */
 export interface BuiltinRun {
@@ -52,9 +59,42 @@ async function feed(
 }
 
 /** Packs a file or directory of the container as a tar. Rejects `not-found` where the guest cannot read it. */
-export async function* archiveTar(start: StartBuiltin, path: string): AsyncGenerator<Buffer> {
+export function archiveTar(start: StartBuiltin, path: string): AsyncGenerator<Buffer> {
+  return outputOf(start, { args: [path], builtin: 'archive' }, `pack "${path}"`);
+}
+
+/** What a container has changed, for `layerTar`. A layer is a rootfs disk, or `SCRATCH/ID`: what the container of that id has changed. */
+export interface ChangedLayer {
+  readonly upper: string;
+  /** What it lies on, the topmost first. */
+  readonly lowers: readonly string[];
+  /** Places that were made for mounts: left out where they are new and empty. */
+  readonly stubs: readonly string[];
+  /** A container that stands still meanwhile. */
+  readonly freeze?: string;
+}
+
+/** Packs what a container has changed as the tar of an OCI layer. `start` starts the process outside of all containers. */
+export function layerTar(
+  start: StartBuiltin,
+  { upper, lowers, stubs, freeze }: ChangedLayer,
+): AsyncGenerator<Buffer> {
+  const args = [
+    `upper=${upper}`,
+    ...lowers.map((lower) => `lower=${lower}`),
+    ...stubs.map((stub) => `stub=${stub}`),
+    ...(freeze === undefined ? [] : [`freeze=${freeze}`]),
+  ];
+  return outputOf(start, { args, builtin: 'layer' }, 'pack what the container has changed');
+}
+
+async function* outputOf(
+  start: StartBuiltin,
+  builtin: Parameters<StartBuiltin>[0],
+  what: string,
+): AsyncGenerator<Buffer> {
   const output = new BuiltinOutput();
-  const { process, release } = await start({ args: [path], builtin: 'archive' }, output);
+  const { process, release } = await start(builtin, output);
   let hasEnded = false;
   try {
     for (let next = await output.next(); next; next = await output.next()) {
@@ -63,9 +103,10 @@ export async function* archiveTar(start: StartBuiltin, path: string): AsyncGener
     }
     const { exitCode } = await process.exited;
     hasEnded = true;
-    if (exitCode !== 0) throw await output.failure(`pack "${path}"`, 'not-found');
+    if (exitCode !== 0) throw await output.failure(what, 'not-found');
   } finally {
-    if (!hasEnded) await kill(process);
+    // One that has frozen a container lets it go on first; the init of a container hears of nothing but SIGKILL.
+    if (!hasEnded) await kill(process, builtin.builtin === 'layer' ? SIGTERM : SIGKILL);
     await process.exited;
     await release();
   }
@@ -76,7 +117,7 @@ async function ending({ process, release }: BuiltinRun, work: () => Promise<void
   try {
     await work();
   } catch (error) {
-    await kill(process);
+    await kill(process, SIGKILL);
     throw error;
   } finally {
     await process.exited;
@@ -85,9 +126,9 @@ async function ending({ process, release }: BuiltinRun, work: () => Promise<void
 }
 
 /** It may have ended meanwhile. */
-async function kill(process: GuestProcess): Promise<void> {
+async function kill(process: GuestProcess, signal: number): Promise<void> {
   try {
-    await process.signal(9);
+    await process.signal(signal);
   } catch (error) {
     if (!isHyperError(error, 'not-found')) throw error;
   }
