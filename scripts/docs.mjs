@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { COMMANDS } from '../packages/hyperctl/src/commands.ts';
 import { GLOBAL_OPTIONS, optionText, usage } from '../packages/hyperctl/src/help.ts';
+import { answersOf, parametersOf } from '../packages/hyperd/src/api/describe.ts';
 import { allRoutes } from '../packages/hyperd/src/api/routes/index.ts';
 import { EVENT_ACTIONS } from '../packages/hyperd/src/events/index.ts';
 
@@ -25,13 +26,24 @@ function eventTable() {
   return `| type | action | meaning, attributes |\n| --- | --- | --- |\n${rows.join('\n')}\n`;
 }
 
-function routeText({ method, path, aliases = [], summary, parameters, answers }) {
+function routeText(route) {
+  const { method, path, aliases = [], summary } = route;
   const also = aliases.length > 0 ? ` (also ${aliases.map((alias) => `\`${alias}\``).join(', ')})` : '';
-  const rows = Object.entries(parameters).map(
-    ([name, text]) => `| ${name.replaceAll(/[^/, ]+/g, '`$&`').replaceAll('/', ' or ')} | ${cell(text)} |`,
-  );
-  const table = rows.length > 0 ? `\n| parameter | meaning |\n| --- | --- |\n${rows.join('\n')}\n` : '';
-  return `#### \`${method} ${path}\`\n\n${summary}${also}. Answers ${answers}.\n${table}`;
+  return `#### \`${method} ${path}\`\n\n${summary}${also}.\n${parameterTable(route)}${answerTable(route)}`;
+}
+
+function parameterTable({ parameters }) {
+  const rows = parametersOf(parameters).map(({ names, text, required, repeats, type = 'text' }) => {
+    const traits = [type === 'text' ? '' : type, required ? 'required' : '', repeats ? 'repeatable' : ''];
+    const spellings = names.map((name) => `\`${name}\``).join(' or ');
+    return `| ${spellings} | ${cell(text)} | ${traits.filter((trait) => trait !== '').join(', ')} |`;
+  });
+  return rows.length > 0 ? `\n| parameter | meaning | |\n| --- | --- | --- |\n${rows.join('\n')}\n` : '';
+}
+
+function answerTable({ answers }) {
+  const rows = answersOf(answers).map(({ status, text }) => `| ${status} | ${cell(text)} |`);
+  return `\n| status | answer |\n| --- | --- |\n${rows.join('\n')}\n`;
 }
 
 async function commandTexts() {

@@ -1,5 +1,16 @@
+import type { IncomingHttpHeaders } from 'node:http';
+
 /** Numbers of a version prefix: `[1, 17]` of `/v1.17/info`. */
 export type ApiVersion = readonly number[];
+
+/**
+ * The version in a `User-Agent` of the original's client, which has another one in the prefix of hijacked calls; undefined for other
+ * clients.
+ */
+export function clientVersion(headers: IncomingHttpHeaders): ApiVersion | undefined {
+  const [, numbers] = /\bHyper-Client\/(\d[0-9.]*)/.exec(headers['user-agent'] ?? '') ?? [];
+  return numbers?.split('.').map(Number);
+}
 
 /** Splits the optional prefix `/v` digits and dots off a request's URL. Every version is accepted. */
 export function splitVersion(url: string): {

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
+import type { TSchema } from 'typebox';
 import type { ClientStreams } from '../pods/pod-service.ts';
 import type { ApiVersion } from './api-version.ts';
 import type { StatusOverrides } from './error-status.ts';
@@ -13,7 +14,7 @@ export interface Call {
   readonly headers: IncomingHttpHeaders;
   /** Aborted when the client goes before its answer is complete, and when the server closes. */
   readonly signal: AbortSignal;
-  /** The decoded JSON body of a route with `body: 'json'`; undefined when there is none. */
+  /** The decoded body of a route that takes JSON; undefined when there is none. */
   readonly json: unknown;
   /** The unread body of a route with `body: 'stream'`; destroying it does not end the connection. */
   readonly body: Readable;
@@ -50,29 +51,69 @@ export interface HijackedSession {
   run(client: ClientStreams): Promise<void>;
 }
 
-interface RouteDescription {
+/** A parameter of the query or form. What is no text is told by a helper of `describe.ts`. */
+export interface ParameterDescription {
+  readonly text: string;
+  /** What its text stands for (default: text). `json`: a document of `schema`. */
+  readonly type?: 'text' | 'flag' | 'integer' | 'json';
+  readonly schema?: TSchema;
+  /** An empty or missing one is refused before the route is asked. */
+  readonly required?: boolean;
+  readonly repeats?: boolean;
+}
+
+/** By name; further spellings stand behind a slash, several parameters of one meaning behind a comma. */
+export type ParameterDescriptions = Readonly<Record<string, string | ParameterDescription>>;
+
+export interface AnswerDescription {
+  readonly text: string;
+  /** Of its JSON. */
+  readonly schema?: TSchema;
+  /** Of one that is no JSON object or text. */
+  readonly contentType?: string;
+}
+
+/** By status. A text alone begins with the status. */
+export type AnswerDescriptions = string | Readonly<Record<number, string | AnswerDescription>>;
+
+/** What documents tell of a route, and what is checked of a call before the route is asked. */
+export interface RouteDescription {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** A part such as `{id}` is a parameter. */
   readonly path: string;
   /** Other paths that the original or its documents used. */
   readonly aliases?: readonly string[];
   readonly summary: string;
-  /** Name and meaning, for the document; further spellings stand behind a slash. */
-  readonly parameters: Readonly<Record<string, string>>;
-  /** What a success answers, for the document. */
-  readonly answers: string;
+  readonly parameters: ParameterDescriptions;
+  readonly answers: AnswerDescriptions;
+  /** What its JSON body holds. */
+  readonly bodySchema?: TSchema;
+  /** Content type of its streamed body. */
+  readonly bodyType?: string;
 }
+
+export type BodyKind = 'json' | 'json-of-any-type' | 'stream';
 
 export interface PlainRoute extends RouteDescription {
-  readonly body?: 'json' | 'stream';
+  /** `json`: of the content type `application/json` or of none at all. */
+  readonly body?: BodyKind;
   readonly statuses?: StatusOverrides;
   readonly handle: (call: Call) => Answer | Promise<Answer>;
+  /** Calls whose query asks for it take the connection over instead. */
+  readonly session?: SessionDescription;
 }
 
-export interface HijackRoute extends RouteDescription {
+/** How a route takes a connection over. */
+export interface SessionDescription {
+  /** Whether a call's query asks for it (default: it always does). */
+  readonly asked?: (query: Parameters) => boolean;
   /** Looks up and describes the session; starts nothing. */
   readonly open: (call: Call) => HijackedSession;
+  /** Whether the client of a call that is refused expects no frames, as far as that can be told (default: it expects them). */
+  readonly isRaw?: (query: Parameters, headers: IncomingHttpHeaders) => boolean;
 }
+
+export interface HijackRoute extends RouteDescription, SessionDescription {}
 
 export type Route = PlainRoute | HijackRoute;
 

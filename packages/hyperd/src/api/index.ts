@@ -3,6 +3,7 @@ import type { ImageService } from '../images/image-service.ts';
 import type { Logger } from '../logger.ts';
 import type { MachineService } from '../machines/machine.ts';
 import type { PodService } from '../pods/pod-service.ts';
+import { ClientTags } from './client-tags.ts';
 import { MachineExecs } from './machine-execs.ts';
 import type { About } from './routes/context.ts';
 import { allRoutes } from './routes/index.ts';
@@ -20,7 +21,9 @@ export interface ApiOptions {
 
 /** The REST API of the daemon. `listen` once; `close` ends it and leaves the services alone. */
 export function createApi(options: ApiOptions): ApiServer {
-  const routes = Object.values(allRoutes({ ...options, machineExecs: new MachineExecs() })).flat();
+  const routes = Object.values(
+    allRoutes({ ...options, machineExecs: new MachineExecs(), clientTags: new ClientTags() }),
+  ).flat();
   return new ApiServer({
     routes,
     logger: options.logger,

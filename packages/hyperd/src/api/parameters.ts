@@ -3,19 +3,28 @@ import { HyperError } from '../errors.ts';
 /** Words that are false for `flag`; everything else is true. */
 const FALSE_WORDS = ['', '0', 'no', 'false', 'none'];
 
-/** The parameters of a call: those of its path, query and form-encoded body put together, in this order. Names are case-sensitive. */
+/** The parameters of a call: those of its path, form-encoded body and query put together, in this order. Names are case-sensitive. */
 export class Parameters {
   readonly #values: URLSearchParams;
+  readonly #described: ReadonlySet<string> | undefined;
 
-  constructor(query: string, form = '', path: Readonly<Record<string, string>> = {}) {
+  /** `described`: the names that the route describes; reading another one is an error of ours. */
+  constructor(
+    query: string,
+    form = '',
+    path: Readonly<Record<string, string>> = {},
+    described?: ReadonlySet<string>,
+  ) {
     this.#values = new URLSearchParams(path);
-    for (const text of [query, form])
+    for (const text of [form, query])
       for (const [name, value] of new URLSearchParams(text)) this.#values.append(name, value);
+    this.#described = described;
   }
 
   /** The first value of the first of `names` (spellings of one parameter) that is given; else undefined. */
   optional(...names: readonly string[]): string | undefined {
     for (const name of names) {
+      this.#check(name);
       const value = this.#values.get(name);
       if (value !== null) return value;
     }
@@ -29,6 +38,7 @@ export class Parameters {
 
   /** Every value that is given and not empty. */
   all(name: string): readonly string[] {
+    this.#check(name);
     return this.#values.getAll(name).filter((value) => value !== '');
   }
 
@@ -57,5 +67,10 @@ export class Parameters {
   integer(name: string): number | undefined {
     const value = this.text(name).trim();
     return /^[+-]?\d{1,15}$/.test(value) ? Number(value) : undefined;
+  }
+
+  #check(name: string): void {
+    if (this.#described?.has(name) !== false) return;
+    throw new HyperError('internal', `read parameter "${name}": the route does not describe it`);
   }
 }

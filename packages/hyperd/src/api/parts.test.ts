@@ -27,10 +27,10 @@ for (const [value, expected] of [
   });
 }
 
-test('parameters: the first value of the first known spelling; the query before the form', () => {
+test('parameters: the first value of the first known spelling; the form before the query', () => {
   const parameters = new Parameters('podId=a&podId=b&h=12&w=x', 'podName=c&podId=d&plus=a+b%2B');
   assert.equal(parameters.text('podName', 'podId'), 'c');
-  assert.equal(parameters.text('podId', 'podName'), 'a');
+  assert.equal(parameters.text('podId', 'podName'), 'd');
   assert.equal(parameters.text('plus'), 'a b+');
   assert.deepEqual(
     [parameters.integer('h'), parameters.integer('w'), parameters.integer('x')],

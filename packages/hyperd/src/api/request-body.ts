@@ -45,13 +45,15 @@ export function hasBody({ headers }: IncomingMessage): boolean {
 }
 
 /**
- * The JSON body of a call; undefined when there is none. Throws `invalid-spec` (the original's 500) for another content type and for
- * text that is no JSON.
+ * The JSON body of a call; undefined when there is none. Throws `invalid-spec` (the original's 500) for another content type, unless
+ * any will do, and for text that is no JSON.
  */
-export async function readJsonBody(request: IncomingMessage): Promise<unknown> {
+export async function readJsonBody(
+  request: IncomingMessage,
+  { anyType }: { readonly anyType: boolean },
+): Promise<unknown> {
   if (!hasBody(request)) return undefined;
-  const type = mediaType(request);
-  if (type !== 'application/json') {
+  if (!anyType && mediaType(request) !== 'application/json') {
     throw new HyperError(
       'invalid-spec',
       `Content-Type specified (${request.headers['content-type'] ?? ''}) must be 'application/json'`,

@@ -80,7 +80,7 @@ const refusedBodies: readonly (readonly [string, readonly string[], string, numb
   ['no content type', [], '{}', 500, /^Content-Type specified \(\) must be/],
   ['no JSON', json, '{"id":', 500, /not JSON/],
   ['a specification that breaks a rule', json, '{"hostname":"UP"}', 500, /^Hostname should fullfil/],
-  ['no body', [], '', 400, /no specification/],
+  ['no body', [], '', 500, /no specification/],
   ['5 MiB', json, `{"x":"${'x'.repeat(5 * 1024 * 1024)}"}`, 400, /more than 4194304 bytes/],
 ];
 for (const [what, headers, body, status, text] of refusedBodies) {

@@ -6,7 +6,9 @@ import { HyperError, messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { sendAnswer, sendError, wantsJson } from './answer.ts';
 import { type ApiVersion, splitVersion } from './api-version.ts';
-import type { Call, HijackRoute, PlainRoute, Route } from './call.ts';
+import type { Call, PlainRoute, Route, RouteDescription, SessionDescription } from './call.ts';
+import { cleanUrl } from './clean-url.ts';
+import { parametersOf } from './describe.ts';
 import { refuseHijacked, runHijacked } from './hijack.ts';
 import { listenOn, parseHost } from './listen.ts';
 import { Parameters } from './parameters.ts';
@@ -46,16 +48,15 @@ export class ApiServer implements AsyncDisposable {
   readonly #closing = new AbortController();
   readonly #versions = new WeakMap<IncomingMessage, ApiVersion>();
   readonly #upgraded = new WeakSet<IncomingMessage>();
-  readonly #hijackPaths: ReadonlySet<string>;
+  readonly #hijacks = new Map<string, Hijack>();
   readonly #sockets = new Set<Socket>();
 
   constructor(options: ServerOptions) {
     this.#options = options;
-    const hijacked = options.routes.filter((route) => 'open' in route);
-    this.#hijackPaths = new Set(hijacked.flatMap(({ path, aliases = [] }) => [path, ...aliases]));
     this.#app = Fastify({
       exposeHeadRoutes: false,
       routerOptions: { maxParamLength: MAX_PATH_PARAMETER_LENGTH },
+      frameworkErrors: (error, _request, reply) => sendError(reply, error),
       rewriteUrl: (request) => {
         const { version, url } = splitVersion(request.url ?? '/');
         if (version) this.#versions.set(request as IncomingMessage, version);
@@ -64,19 +65,18 @@ export class ApiServer implements AsyncDisposable {
     });
     this.#app.removeAllContentTypeParsers();
     this.#app.addContentTypeParser('*', (_request, _payload, done) => done(null)); // routes read bodies themselves
-    this.#app.addHook('onRequest', (_request, reply, done) => {
+    this.#app.addHook('onRequest', (request, reply, done) => {
       reply.header('Server', options.product);
-      done();
+      const cleaned = cleanUrl(request.originalUrl);
+      if (cleaned === request.originalUrl) done();
+      else reply.code(301).header('Location', cleaned).send();
     });
     this.#app.addHook('onSend', (_request, reply, _payload, done) => {
       if (this.#closing.signal.aborted) reply.header('Connection', 'close');
       done();
     });
     this.#app.setNotFoundHandler((_request, reply) =>
-      reply
-        .code(404)
-        .headers({ 'X-Content-Type-Options': 'nosniff', 'Content-Type': 'text/plain; charset=utf-8' })
-        .send('404 page not found\n'),
+      sendError(reply, new HyperError('not-found', '404 page not found')),
     );
     this.#app.setErrorHandler((error, _request, reply) => {
       this.#report(error, reply);
@@ -149,7 +149,8 @@ export class ApiServer implements AsyncDisposable {
 
   #isHijacked(method: string, url: string): boolean {
     const [path = ''] = splitVersion(url).url.split('?');
-    return method === 'POST' && this.#hijackPaths.has(path);
+    const hijack = method === 'POST' ? this.#hijacks.get(path) : undefined;
+    return hijack?.asked(new Parameters(queryText(url))) ?? false;
   }
 
   /** Routes an upgrade as any request; an answer that is no upgrade ends the connection. */
@@ -164,21 +165,34 @@ export class ApiServer implements AsyncDisposable {
   }
 
   #register(route: Route): void {
+    const described = new Set(parametersOf(route.parameters).flatMap(({ names }) => names));
+    const hijack = hijackOf(route);
     for (const url of [route.path, ...(route.aliases ?? [])]) {
+      if (hijack) this.#hijacks.set(url, hijack);
       this.#app.route({
         method: route.method,
         url: url.replaceAll(/\{(\w+)\}/g, ':$1'),
-        handler: (request, reply) =>
-          'open' in route ? this.#hijack(route, request, reply) : this.#answer(route, request, reply),
+        handler: (request, reply) => {
+          const served = { route, described };
+          if (hijack && this.#isHijacked(route.method, request.originalUrl)) {
+            return this.#hijack(served, hijack, request, reply);
+          }
+          return this.#answer(served as Served<PlainRoute>, request, reply);
+        },
       });
     }
   }
 
-  async #answer(route: PlainRoute, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  async #answer(
+    served: Served<PlainRoute>,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> {
+    const { route } = served;
     const signal = this.#signalOf(reply.raw);
     const answered = route.body === 'stream' ? keepOpenForAnswer(request.raw, reply.raw) : undefined;
     try {
-      const call = await this.#call(request, signal, route.body);
+      const call = await this.#call(served, request, signal);
       await sendAnswer(reply, await route.handle(call), signal);
     } catch (error) {
       this.#report(error, reply);
@@ -188,18 +202,23 @@ export class ApiServer implements AsyncDisposable {
     return reply;
   }
 
-  async #hijack(route: HijackRoute, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  async #hijack(
+    served: Served<Route>,
+    hijack: Hijack,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> {
     const { raw } = request;
+    const { path } = served.route;
     const socket = raw.socket;
     try {
       if (!this.#upgraded.has(raw)) {
         throw new HyperError(
           'invalid-argument',
-          `take over connection for "${route.path}": send it as the connection's first request, or with "Upgrade: tcp"`,
+          `take over connection for "${path}": send it as the connection's first request, or with "Upgrade: tcp"`,
         );
       }
-      const call = await this.#call(request, this.#closing.signal);
-      const session = route.open(call);
+      const session = hijack.open(await this.#call(served, request, this.#closing.signal));
       reply.hijack();
       reply.raw.detachSocket(socket);
       const error = await runHijacked(socket, session, this.#closing.signal);
@@ -209,21 +228,36 @@ export class ApiServer implements AsyncDisposable {
       if (wantsJson(raw) || !this.#upgraded.has(raw)) return sendError(reply, error);
       reply.hijack();
       reply.raw.detachSocket(socket);
-      refuseHijacked(socket, error, route.path !== '/execvm', this.#closing.signal);
+      refuseHijacked(
+        socket,
+        error,
+        !hijack.isRaw(new Parameters(queryText(raw.url)), raw.headers),
+        this.#closing.signal,
+      );
     }
     return reply;
   }
 
-  async #call(request: FastifyRequest, signal: AbortSignal, body?: 'json' | 'stream'): Promise<Call> {
+  async #call(
+    { route, described }: Served<Route>,
+    request: FastifyRequest,
+    signal: AbortSignal,
+  ): Promise<Call> {
     const { raw } = request;
-    const query = raw.url?.split('?').slice(1).join('?') ?? '';
-    const isForm = mediaType(raw) === FORM_TYPE;
+    const body = 'body' in route ? route.body : undefined;
+    const anyType = body === 'json-of-any-type';
+    const isForm = !anyType && mediaType(raw) === FORM_TYPE;
     const form = isForm ? await readBody(raw, FORM_LIMIT_BYTES) : '';
-    const json = body === 'json' && !isForm ? await readJsonBody(raw) : undefined;
+    const takesJson = (body === 'json' || anyType) && !isForm;
+    const json = takesJson ? await readJsonBody(raw, { anyType }) : undefined;
     if (body === undefined && !isForm && this.#upgraded.has(raw) && hasBody(raw)) {
       await readBody(raw, FORM_LIMIT_BYTES); // what follows it is the session's input
     }
-    const parameters = new Parameters(query, form, request.params as Record<string, string>);
+    const parameters = new Parameters(
+      ...([queryText(raw.url), form] as const),
+      ...([request.params as Record<string, string>, described] as const),
+    );
+    requireParameters(route, parameters);
     return {
       ...{ parameters, version: this.#versions.get(raw), headers: raw.headers },
       ...{ signal, json, body: body === 'stream' && !isForm ? bodyStream(raw) : Readable.from([]) },
@@ -246,5 +280,30 @@ export class ApiServer implements AsyncDisposable {
     const isOurs = error instanceof HyperError && error.code !== 'internal';
     if (isOurs) this.#options.logger.debug(fields, 'request refused');
     else this.#options.logger.error(fields, 'request failed');
+  }
+}
+
+interface Served<R extends Route> {
+  readonly route: R;
+  /** The names that it may read. */
+  readonly described: ReadonlySet<string>;
+}
+
+type Hijack = Required<SessionDescription>;
+
+function hijackOf(route: Route): Hijack | undefined {
+  const session = 'open' in route ? route : route.session;
+  return session && { asked: () => true, isRaw: () => false, ...session };
+}
+
+function queryText(url = ''): string {
+  return url.split('?').slice(1).join('?');
+}
+
+function requireParameters({ parameters }: RouteDescription, given: Parameters): void {
+  for (const { names, required } of parametersOf(parameters)) {
+    if (required && given.text(...names) === '') {
+      throw new HyperError('invalid-argument', `read parameters: "${names[0]}" is missing`);
+    }
   }
 }

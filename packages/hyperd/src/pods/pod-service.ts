@@ -1,9 +1,10 @@
 import type { GuestStats, OutputStream } from '../guest/index.ts';
 import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
 import type { MachineShape } from '../machines/machine.ts';
+import type { ServiceChange } from './balancing.ts';
 import type { CommitOptions } from './commit.ts';
 import type { ContainerState, PodState } from './lifecycle.ts';
-import type { ContainerSpec, PodSpec, PortMapping } from './spec/pod-spec.ts';
+import type { ContainerSpec, PodSpec, PortMapping, ServiceSpec } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
 
 export interface PodView {
@@ -100,6 +101,9 @@ export interface PodService extends AsyncDisposable {
   addPortMappings(pod: string, mappings: readonly PortMapping[]): Promise<void>;
   /** Takes published ports back; what names none is no error. */
   deletePortMappings(pod: string, selectors: readonly PortSelector[]): Promise<void>;
+  services(pod: string): readonly ServiceSpec[];
+  /** Changes the services of a pod. Rejects `conflict` where one to add is there, `unsupported` where it would then have any. */
+  changeServices(pod: string, change: ServiceChange, services: readonly ServiceSpec[]): Promise<void>;
 
   container(container: string): ContainerView;
   /** Adds a pending container to a pod. */

@@ -4,6 +4,7 @@ import { HyperError, messageOf } from '../errors.ts';
 import type { GuestStats } from '../guest/index.ts';
 import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
 import type { Machine, MachineShape } from '../machines/machine.ts';
+import { changedServices, type ServiceChange } from './balancing.ts';
 import { type CommitOptions, commitContainer } from './commit.ts';
 import type { Container } from './container.ts';
 import { Exec } from './exec.ts';
@@ -12,8 +13,9 @@ import { Pod, type PodContext } from './pod.ts';
 import { PodCreation } from './pod-creation.ts';
 import { PodRegistry } from './pod-registry.ts';
 import type { ClientStreams, PodService, StopOptions } from './pod-service.ts';
-import type { ContainerSpec, PodSpec, PortMapping } from './spec/pod-spec.ts';
+import type { ContainerSpec, PodSpec, PortMapping, ServiceSpec } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
+import { refuseServices } from './supported.ts';
 
 /** The original's bound. */
 const MAX_RUNNING_PODS = 1024;
@@ -147,6 +149,15 @@ export class Pods implements PodService {
     return this.#registry.pod(pod, `Pod ${pod} not found`).removePorts(selectors);
   }
 
+  services(pod: string): readonly ServiceSpec[] {
+    return this.#registry.pod(pod, `The pod(${pod}) can not be found, please create it first`).record.spec
+      .services;
+  }
+
+  async changeServices(pod: string, change: ServiceChange, services: readonly ServiceSpec[]): Promise<void> {
+    refuseServices(pod, changedServices(this.services(pod), change, services));
+  }
+
   container(container: string): ReturnType<Container['view']> {
     return this.#registry.find(container, `Can not find container by name(${container})`).container.view();
   }
@@ -260,7 +271,7 @@ export class Pods implements PodService {
   }
 
   async stats(pod: string): Promise<GuestStats> {
-    const target = this.#registry.pod(pod, `Can not get pod stats for unknown pod (${pod})`);
+    const target = this.#registry.pod(pod, `Can not get Pod stats with pod ID(${pod})`);
     if (target.record.state.phase !== 'running')
       throw new HyperError('precondition', `Can not get pod stats for non-running pod (${pod})`);
     return target.agent.stats();

@@ -1,15 +1,18 @@
 import { HyperError } from '../../errors.ts';
 import { parseCommitConfig } from '../../pods/commit.ts';
 import { env, type Route } from '../call.ts';
+import { flag, ofSchema, repeated } from '../describe.ts';
 import type { Parameters } from '../parameters.ts';
 import { JSON_LIMIT_BYTES, parseJson, readBody } from '../request-body.ts';
+import { ActionAnswer, ContainerConfig } from '../shapes/schemas.ts';
 import type { RouteContext } from './context.ts';
 
 /** Images out of containers. */
 export function commitRoutes({ pods }: RouteContext): Route[] {
   return [
     {
-      ...{ method: 'POST', path: '/container/commit', body: 'stream' },
+      ...{ method: 'POST', path: '/container/commit' },
+      ...{ body: 'stream', bodySchema: ContainerConfig, bodyType: 'application/json' },
       summary:
         "Makes an image of what a container has changed, whether it runs or not; the body, JSON of any content type, is Docker's container configuration and goes before the container's own",
       parameters: {
@@ -17,12 +20,13 @@ export function commitRoutes({ pods }: RouteContext): Route[] {
         repo: 'repository of the new image; without it the image has no name',
         tag: 'its tag (default: `latest`)',
         author: 'who made it',
-        'comment / message': 'a comment on it',
-        'pause / p': 'the container stands still meanwhile (default: no)',
-        'changes / change':
-          'a Dockerfile instruction for its configuration; repeatable, or several as a JSON array',
+        'comment/message': 'a comment on it',
+        'pause/p': flag('the container stands still meanwhile (default: no)'),
+        'changes/change': repeated(
+          'a Dockerfile instruction for its configuration; or several as a JSON array',
+        ),
       },
-      answers: '200 `ID`, `Code`, `Cause`; 404 unknown container',
+      answers: { 200: ofSchema(ActionAnswer, '`ID`, `Code`, `Cause`'), 404: 'unknown container' },
       handle: async ({ parameters, body, signal }) => {
         const text = (await readBody(body, JSON_LIMIT_BYTES)).trim();
         const repository = parameters.text('repo').trim();

@@ -2,6 +2,7 @@ import type { Events } from '../../events/index.ts';
 import type { ImageService } from '../../images/image-service.ts';
 import type { MachineService } from '../../machines/machine.ts';
 import type { PodService } from '../../pods/pod-service.ts';
+import type { ClientTags } from '../client-tags.ts';
 import type { MachineExecs } from '../machine-execs.ts';
 
 /** What the routes serve. */
@@ -12,6 +13,7 @@ export interface RouteContext {
   readonly events: Events;
   readonly about: About;
   readonly machineExecs: MachineExecs;
+  readonly clientTags: ClientTags;
 }
 
 /** What the daemon says of itself. */

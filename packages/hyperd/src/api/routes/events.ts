@@ -1,4 +1,5 @@
 import type { AnswerStream, Route } from '../call.ts';
+import { ofType } from '../describe.ts';
 import { EVENT_FILTERS, eventFilter } from '../event-filters.ts';
 import type { Parameters } from '../parameters.ts';
 import { unixTimeNs } from '../unix-time.ts';
@@ -15,7 +16,7 @@ export function eventRoutes({ events }: RouteContext): Route[] {
         until: 'unix time that ends the stream; in the past: only what is known',
         filters: `JSON object of lists: ${EVENT_FILTERS.map((name) => `\`${name}\``).join(', ')}`,
       },
-      answers: '200 stream of JSON objects, one a line',
+      answers: { 200: ofType('application/x-ndjson', 'stream of JSON objects, one a line') },
       handle: ({ parameters, signal }) => {
         const stream = events.follow({
           sinceNs: timeOf(parameters, 'since'),

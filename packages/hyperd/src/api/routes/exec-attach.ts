@@ -1,23 +1,37 @@
 import { HyperError } from '../../errors.ts';
-import type { ContainerView, PodView } from '../../pods/pod-service.ts';
-import { json, type Route } from '../call.ts';
+import type { ContainerView, PodService, PodView } from '../../pods/pod-service.ts';
+import { clientVersion } from '../api-version.ts';
+import { type HijackedSession, json, type Route } from '../call.ts';
+import type { ClientTags } from '../client-tags.ts';
+import { integer, needed, ofSchema } from '../describe.ts';
+import type { MachineExecs } from '../machine-execs.ts';
 import type { Parameters } from '../parameters.ts';
+import { ExecId } from '../shapes/schemas.ts';
 import type { RouteContext } from './context.ts';
+import { firstContainer, readsRaw } from './pod-runs.ts';
 
 const MAX_TTY_SIZE = 65_535;
-const SESSION = '101, then input raw, output raw with a tty, else in frames of 8 bytes header and payload';
+const SESSION = 'input raw, output raw with a tty, else in frames of 8 bytes header and payload';
+const CONTAINER = { container: 'name, id or unique prefix of an id' };
+const COMMAND = needed('a JSON array of strings, or one word');
+const TAGGED = {
+  type: '`container`, or `pod` for a pod or machine (below 0.6.2)',
+  value: 'its id (below 0.6.2)',
+};
 
 /** Execs, attached sessions, terminals. */
-export function execRoutes({ pods, machineExecs }: RouteContext): Route[] {
+export function execRoutes({ pods, machineExecs, clientTags }: RouteContext): Route[] {
   return [
     {
-      ...{ method: 'POST', path: '/exec/create', answers: '201 the id as a JSON string' },
+      ...{ method: 'POST', path: '/exec/create' },
       summary: 'Creates a further process of a container, to be started by /exec/start',
       parameters: {
-        container: 'name, id or unique prefix of an id',
-        command: 'a JSON array of strings, or one word',
+        ...CONTAINER,
+        command: COMMAND,
         tty: '`yes`, `true` or `on`: with a terminal',
       },
+      answers: { 201: ofSchema(ExecId, 'the id as a JSON string'), 404: 'unknown container' },
+      statuses: { 'invalid-argument': 500 },
       handle: ({ parameters }) => {
         const command = commandOf(parameters);
         const tty = parameters.isOneOf('tty', ['yes', 'true', 'on']);
@@ -25,69 +39,143 @@ export function execRoutes({ pods, machineExecs }: RouteContext): Route[] {
       },
     },
     {
-      ...{ method: 'POST', path: '/exec/start', answers: SESSION },
+      ...{ method: 'POST', path: '/exec/start', answers: { 101: SESSION } },
       summary: 'Starts an exec with this connection as its input and output',
       parameters: { container: 'its container', exec: 'id of the exec' },
-      open: ({ parameters }) => {
+      isRaw: (_query, headers) => readsRaw(clientVersion(headers)),
+      open: ({ parameters, headers }) => {
         const container = parameters.text('container');
         const exec = parameters.text('exec');
         const tty = pods.execHasTty(container, exec);
         requireRunning(pods.container(container));
         return {
-          ...{ framed: !tty, detachKeys: false },
+          ...{ framed: !tty && !readsRaw(clientVersion(headers)), detachKeys: false },
           run: (client) => pods.startExec(container, exec, client),
         };
       },
     },
     {
-      ...{ method: 'POST', path: '/attach', answers: SESSION },
+      ...{ method: 'POST', path: '/attach', answers: { 101: SESSION } },
       summary: 'Joins this connection to a container, from now on; before its start, too',
-      parameters: { container: 'name, id or unique prefix of an id' },
-      open: ({ parameters }) => {
-        const { id, tty } = pods.container(parameters.text('container'));
-        return { framed: !tty, detachKeys: tty, run: (client) => pods.attach(id, client) };
+      parameters: { ...CONTAINER, ...TAGGED, tag: 'a name for it, for /exitcode and /tty/resize' },
+      isRaw: (query, headers) => query.text('value') !== '' || readsRaw(clientVersion(headers)),
+      open: ({ parameters, headers }) => {
+        const { id, tty } = attachedContainer(pods, parameters);
+        const tag = parameters.text('tag');
+        if (tag !== '') clientTags.set(tag, { container: id });
+        const isRaw = parameters.text('value') !== '' || readsRaw(clientVersion(headers));
+        return { framed: !tty && !isRaw, detachKeys: tty, run: (client) => pods.attach(id, client) };
       },
     },
     {
-      ...{
-        method: 'POST',
-        path: '/execvm',
-        answers: '101, then raw bytes; `Hyper-Exec-Id` names it for /exitcode',
-      },
+      ...{ method: 'POST', path: '/execvm' },
       summary: 'Runs a command in the guest, outside of all containers',
-      parameters: { 'pod/podId': 'id of the pod', command: 'a JSON array of strings, or one word' },
+      parameters: { 'pod/podId': 'id of the pod', command: COMMAND },
+      answers: { 101: 'raw bytes; `Hyper-Exec-Id` names it for /exitcode' },
+      isRaw: () => true,
       open: ({ parameters }) => {
-        const pod = parameters.text('pod', 'podId');
-        const command = commandOf(parameters);
-        requireMachine(pods.pod(pod));
-        const { id, settle } = machineExecs.open();
-        return {
-          ...{ framed: false, detachKeys: false, headers: { 'Hyper-Exec-Id': id } },
-          run: async (client) => {
-            const code = pods.execInMachine(pod, command, client);
-            settle(code);
-            await code;
-          },
-        };
+        const pod = pods.pod(parameters.text('pod', 'podId'));
+        return machineSession(pods, pod, commandOf(parameters), machineExecs.open());
       },
     },
     {
-      ...{ method: 'POST', path: '/tty/resize', answers: '200' },
+      ...{ method: 'POST', path: '/exec', answers: { 101: 'raw bytes' } },
+      summary: 'Runs a command in a container or machine, for clients below 0.6.2',
+      parameters: {
+        ...TAGGED,
+        command: COMMAND,
+        tag: 'a name for it, for /exitcode and /tty/resize',
+        tty: '`yes`, `true` or `on`: with a terminal',
+      },
+      isRaw: () => true,
+      open: (call) => legacyExec({ pods, machineExecs, clientTags }, call.parameters),
+    },
+    {
+      ...{ method: 'POST', path: '/tty/resize', statuses: { 'invalid-argument': 500 } },
       summary: 'Sets the size of a terminal',
       parameters: {
-        container: 'name, id or unique prefix of an id',
-        'exec/tag': "one of its execs; empty: the container's own terminal",
-        h: 'rows',
-        w: 'columns',
+        'container/id': 'name, id or unique prefix of an id; `id` may be that of a pod as well',
+        exec: "one of its execs; empty: the container's own terminal",
+        tag: 'the name that a session got (below 0.6.2)',
+        h: needed(integer('rows')),
+        w: needed(integer('columns')),
       },
+      answers: { 200: 'done', 404: 'unknown container or exec' },
       handle: async ({ parameters }) => {
-        const exec = parameters.text('exec', 'tag');
+        const { container, exec } = terminalOf(pods, clientTags, parameters);
         const size = { rows: sizeOf(parameters, 'h'), columns: sizeOf(parameters, 'w') };
-        await pods.resizeTty(parameters.text('container', 'id'), exec === '' ? undefined : exec, size);
+        await pods.resizeTty(container, exec, size);
         return { kind: 'empty', status: 200 };
       },
     },
   ];
+}
+
+/** What `type` and `value` of releases below 0.6.2 name: a container, or with the type `pod` the first one of a pod or machine. */
+function attachedContainer(pods: PodService, parameters: Parameters): ContainerView {
+  const value = parameters.text('value');
+  if (value === '') return pods.container(parameters.text('container'));
+  if (parameters.text('type') !== 'pod') return pods.container(value);
+  return firstContainer(pods, podOfValue(pods, value).id);
+}
+
+function podOfValue(pods: PodService, value: string): PodView {
+  return pods.list().find(({ machineId }) => machineId === value) ?? pods.pod(value);
+}
+
+function legacyExec(
+  { pods, machineExecs, clientTags }: Pick<RouteContext, 'pods' | 'machineExecs' | 'clientTags'>,
+  parameters: Parameters,
+): HijackedSession {
+  const command = commandOf(parameters);
+  const [value, tag] = [parameters.text('value'), parameters.text('tag')];
+  if (parameters.text('type') === 'pod') {
+    const opened = machineExecs.open();
+    if (tag !== '') clientTags.set(tag, { machineExec: opened.id });
+    return machineSession(pods, podOfValue(pods, value), command, opened);
+  }
+  const container = pods.container(value);
+  requireRunning(container);
+  const tty = parameters.isOneOf('tty', ['yes', 'true', 'on']);
+  const exec = pods.createExec(container.id, { command, tty });
+  if (tag !== '') clientTags.set(tag, { container: container.id, exec });
+  return {
+    ...{ framed: false, detachKeys: false },
+    run: (client) => pods.startExec(container.id, exec, client),
+  };
+}
+
+function machineSession(
+  pods: PodService,
+  pod: PodView,
+  command: readonly string[],
+  { id, settle }: ReturnType<MachineExecs['open']>,
+): HijackedSession {
+  requireMachine(pod);
+  return {
+    ...{ framed: false, detachKeys: false, headers: { 'Hyper-Exec-Id': id } },
+    async run(client) {
+      const code = pods.execInMachine(pod.id, command, client);
+      settle(code);
+      await code;
+    },
+  };
+}
+
+function terminalOf(
+  pods: PodService,
+  tags: ClientTags,
+  parameters: Parameters,
+): { readonly container: string; readonly exec: string | undefined } {
+  const exec = parameters.text('exec');
+  const tagged = tags.get(parameters.text('tag'));
+  if (exec === '' && tagged && 'container' in tagged) return { exec: undefined, ...tagged };
+  const id = parameters.text('container', 'id');
+  const isPod = parameters.text('container') === '' && pods.list().some((pod) => pod.id === id);
+  return {
+    container: isPod ? firstContainer(pods, id).id : id,
+    exec: exec === '' ? undefined : exec,
+  };
 }
 
 /** What the service would refuse as well, found out while the client can still be given a status. */
@@ -111,7 +199,7 @@ function sizeOf(parameters: Parameters, name: string): number {
 }
 
 function commandOf(parameters: Parameters): string[] {
-  const text = parameters.required('command');
+  const text = parameters.text('command');
   if (!text.startsWith('[')) return [text];
   try {
     const words: unknown = JSON.parse(text);

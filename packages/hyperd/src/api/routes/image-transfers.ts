@@ -2,13 +2,20 @@ import type { Readable } from 'node:stream';
 import { HyperError } from '../../errors.ts';
 import type { ImageService, RegistryAuth } from '../../images/image-service.ts';
 import { familiarName, isNameOnly, parseReference } from '../../images/reference.ts';
-import type { Answer, Call, PlainRoute, Route } from '../call.ts';
+import type { Answer, AnswerDescription, Call, PlainRoute, Route } from '../call.ts';
+import { jsonText, needed, ofType, repeated } from '../describe.ts';
 import type { Parameters } from '../parameters.ts';
 import { progressAnswer } from '../progress-answer.ts';
 import { authOfBody, registryAuth } from '../registry-auth.ts';
+import { ProgressLine, References, RegistryCredentials } from '../shapes/image-schemas.ts';
 import type { RouteContext } from './context.ts';
 
-const PROGRESS = "200 stream of Docker's progress messages";
+const TAR = 'application/x-tar';
+const UNKNOWN = 'unknown image';
+const progress = (text = ''): AnswerDescription => ({
+  text: `stream of Docker's progress messages${text}`,
+  ...{ schema: ProgressLine, contentType: 'application/json' },
+});
 
 /** Images that come in and go out. */
 export function imageTransferRoutes({ images }: RouteContext): Route[] {
@@ -17,7 +24,7 @@ export function imageTransferRoutes({ images }: RouteContext): Route[] {
 
 function createRoute(images: ImageService): PlainRoute {
   return {
-    ...{ method: 'POST', path: '/image/create', body: 'stream' },
+    ...{ method: 'POST', path: '/image/create', body: 'stream', bodyType: TAR },
     summary:
       'Pulls an image; the header `X-Registry-Auth` holds base64-encoded JSON credentials. Without `imageName`: makes an image out of a tar of its root file system',
     parameters: {
@@ -28,9 +35,9 @@ function createRoute(images: ImageService): PlainRoute {
       fromSrc: 'import: `-` for the body, else a URL; the tar may be compressed',
       repo: 'import: repository of the new image',
       message: 'import: comment of the new image',
-      changes: 'import: a Dockerfile instruction for its configuration; repeatable',
+      changes: repeated('import: a Dockerfile instruction for its configuration; repeatable'),
     },
-    answers: `${PROGRESS}; 404 unknown, 401 refused`,
+    answers: { 200: progress(), 401: 'refused', 404: UNKNOWN },
     handle: (call) =>
       call.parameters.text('imageName').trim() === '' ? imported(images, call) : pulled(images, call),
   };
@@ -78,16 +85,21 @@ function imported(images: ImageService, { parameters, body, signal }: Call): Ans
 
 function pushRoute(images: ImageService): PlainRoute {
   return {
-    ...{ method: 'POST', path: '/image/push', aliases: ['/images/push'], body: 'stream' },
+    ...{ method: 'POST', path: '/image/push', aliases: ['/images/push'] },
+    ...{ body: 'stream', bodySchema: RegistryCredentials, bodyType: 'application/json' },
     summary:
       'Sends an image to the registry that its name gives; credentials as JSON, base64-encoded in the header `X-Registry-Auth` or as the body',
     parameters: {
-      remote: 'name of the image; without a tag all tags of the repository are sent',
+      remote: needed('name of the image; without a tag all tags of the repository are sent'),
       tag: 'tag, in place of that of the name',
     },
-    answers: `${PROGRESS}, among them one with \`aux\`: \`Tag\`, \`Digest\`, \`Size\`; 404 unknown, 401 refused`,
+    answers: {
+      200: progress(', among them one with `aux`: `Tag`, `Digest`, `Size`'),
+      401: 'refused',
+      404: UNKNOWN,
+    },
     handle: async ({ parameters, headers, body, signal }) => {
-      const reference = referenceOf(parameters.required('remote').trim(), parameters.text('tag').trim());
+      const reference = referenceOf(parameters.text('remote').trim(), parameters.text('tag').trim());
       const auth = await pushAuth(headers['x-registry-auth'], body);
       return progressAnswer((onProgress) =>
         images.push(reference, { ...(auth ? { auth } : {}), onProgress, signal }),
@@ -106,13 +118,16 @@ async function pushAuth(
 
 function loadRoute(images: ImageService): PlainRoute {
   return {
-    ...{ method: 'POST', path: '/image/load', body: 'stream' },
+    ...{ method: 'POST', path: '/image/load', body: 'stream', bodyType: TAR },
     summary: 'Takes in a `docker save` archive or an OCI layout: a tar stream, plain or compressed',
     parameters: {
       name: "name for the archive's only image",
-      refs: 'JSON object: name in the archive to the name that the image gets; other images are left out',
+      refs: jsonText(
+        'JSON object: name in the archive to the name that the image gets; other images are left out',
+        References,
+      ),
     },
-    answers: PROGRESS,
+    answers: { 200: progress() },
     handle: ({ parameters, body, signal }) => {
       const name = parameters.text('name').trim();
       const refs = refsOf(parameters);
@@ -131,16 +146,16 @@ function saveRoute(images: ImageService): PlainRoute {
     summary:
       'Answers an archive of images; one that fails in between ends the connection before the last chunk',
     parameters: {
-      names: 'reference of an image; repeatable',
+      names: repeated('reference of an image; repeatable'),
       format: '`oci` for a layout of the OCI; else what `docker load` reads, which is such a layout as well',
-      refs: 'JSON object: image name to the name that the layout gives it',
+      refs: jsonText('JSON object: image name to the name that the layout gives it', References),
     },
-    answers: '200 tar stream; 404 unknown',
+    answers: { 200: ofType(TAR, 'tar stream'), 404: UNKNOWN },
     handle: ({ parameters, signal }) => {
       const refs = refsOf(parameters);
       const format = parameters.text('format') === 'oci' ? 'oci' : 'docker';
       return {
-        ...{ kind: 'stream', contentType: 'application/x-tar' },
+        ...{ kind: 'stream', contentType: TAR },
         async produce(out) {
           const names = parameters.all('names');
           const archive = await images.save(names, { format, ...(refs ? { refs } : {}), signal });

@@ -1,8 +1,18 @@
 import { HyperError } from '../../errors.ts';
 import type { ImageService, ImageSummary } from '../../images/image-service.ts';
 import { type Call, done, env, json, type Route } from '../call.ts';
+import { flag, jsonText, ofSchema } from '../describe.ts';
 import { parseImageFilters, selectImages } from '../image-filters.ts';
 import { imageUsers } from '../image-users.ts';
+import {
+  ImageFilters,
+  ImageHistory,
+  ImageInfo,
+  ImageRemovals,
+  ImageStrings,
+  ImageUsages,
+  PruneAnswer,
+} from '../shapes/image-schemas.ts';
 import {
   historyShape,
   imageInfoShape,
@@ -11,13 +21,19 @@ import {
   removalShape,
   usageShape,
 } from '../shapes/images.ts';
+import { ActionAnswer } from '../shapes/schemas.ts';
 import type { RouteContext } from './context.ts';
 
 const LIST_PARAMETERS = {
-  all: 'no effect: there are no intermediate images',
+  all: flag('no effect: there are no intermediate images'),
+  quiet: flag('no effect: a client shows less'),
   filter: 'only this repository, or this name; `*` and `?` stand for any part',
-  filters: 'JSON object of lists: `reference`, `label`, `dangling`, `before`, `since`',
+  filters: jsonText(
+    'JSON object of lists: `reference`, `label`, `dangling`, `before`, `since`',
+    ImageFilters,
+  ),
 };
+const UNKNOWN = 'unknown image';
 const IMAGE = 'reference, id or unique prefix of an id';
 
 /** Images that are on this host. */
@@ -26,28 +42,42 @@ export function imageRoutes({ images, pods }: RouteContext): Route[] {
     {
       ...{ method: 'GET', path: '/images/get', parameters: LIST_PARAMETERS },
       summary: 'Lists images, newest first',
-      answers: '200 `imagesList`: `repository:tag:id:created:size`, one string a tag',
+      answers: {
+        200: ofSchema(ImageStrings, '`imagesList`: `repository:tag:id:created:size`, one string a tag'),
+      },
       handle: async (call) =>
         env(200, { imagesList: imageStrings(await selected(images, await images.list(), call)) }),
     },
     {
       ...{ method: 'GET', path: '/images/json', parameters: LIST_PARAMETERS },
       summary: 'Lists images with their place on disk, newest first',
-      answers:
-        '200 list of `Id`, `RepoTags`, `RepoDigests`, `Created`, `Size` (layers, uncompressed), `SharedSize` and `UniqueSize` (on disk, with and without other images), `Labels`',
+      answers: {
+        200: ofSchema(
+          ImageUsages,
+          'list of `Id`, `RepoTags`, `RepoDigests`, `Created`, `Size` (layers, uncompressed), `SharedSize` and `UniqueSize` (on disk, with and without other images), `Labels`',
+        ),
+      },
       handle: async (call) => json(200, usageShape(await selected(images, await images.listUsage(), call))),
     },
     {
       ...{ method: 'GET', path: '/image/info', parameters: { 'imageName/imageId': IMAGE } },
       summary: 'Tells all about an image',
-      answers:
-        '200 `Id`, `RepoTags`, `RepoDigests`, `Created`, `Author`, `Comment`, `Architecture`, `Os`, `Size`, `Config`, `RootFS`, `ManifestDigest`; 404 unknown',
+      answers: {
+        200: ofSchema(
+          ImageInfo,
+          '`Id`, `RepoTags`, `RepoDigests`, `Created`, `Author`, `Comment`, `Architecture`, `Os`, `Size`, `Config`, `RootFS`, `ManifestDigest`',
+        ),
+        404: UNKNOWN,
+      },
       handle: async (call) => json(200, imageInfoShape(await images.inspect(imageOf(call)))),
     },
     {
       ...{ method: 'GET', path: '/image/history', parameters: { 'imageName/imageId': IMAGE } },
       summary: 'Tells the steps that an image was made in, newest first',
-      answers: '200 list of `Id`, `Created`, `CreatedBy`, `Tags`, `Size`, `Comment`; 404 unknown',
+      answers: {
+        200: ofSchema(ImageHistory, 'list of `Id`, `Created`, `CreatedBy`, `Tags`, `Size`, `Comment`'),
+        404: UNKNOWN,
+      },
       handle: async (call) => json(200, historyShape(await images.history(imageOf(call)))),
     },
     {
@@ -59,7 +89,7 @@ export function imageRoutes({ images, pods }: RouteContext): Route[] {
         tag: 'tag of the new name (default: `latest`)',
         target: 'the new name as a whole, in place of `repo` and `tag`',
       },
-      answers: '201 `ID` (the new name), `Code`, `Cause`; 404 unknown',
+      answers: { 201: ofSchema(ActionAnswer, '`ID` (the new name), `Code`, `Cause`'), 404: UNKNOWN },
       handle: async (call) => {
         const { parameters } = call;
         const tag = parameters.text('tag').trim();
@@ -87,8 +117,13 @@ export function imageRoutes({ images, pods }: RouteContext): Route[] {
     {
       ...{ method: 'POST', path: '/images/prune' },
       summary: 'Removes images without a tag that no container uses',
-      parameters: { all: 'also those with a tag' },
-      answers: '200 `Removed`: `Untagged` and `Deleted` steps; `SpaceReclaimed`: bytes of disk',
+      parameters: { all: flag('also those with a tag') },
+      answers: {
+        200: ofSchema(
+          PruneAnswer,
+          '`Removed`: `Untagged` and `Deleted` steps; `SpaceReclaimed`: bytes of disk',
+        ),
+      },
       handle: async ({ parameters }) =>
         json(200, pruneShape(await images.prune({ all: parameters.flag('all'), users: imageUsers(pods) }))),
     },
@@ -106,10 +141,14 @@ function removal({
     summary: 'Removes a name of an image, and the image with its last one',
     parameters: {
       'imageId/imageName': IMAGE,
-      force: 'remove all names, also where stopped containers need the image',
-      noprune: 'no effect: layers have no images of their own',
+      force: flag('remove all names, also where stopped containers need the image'),
+      noprune: flag('no effect: layers have no images of their own'),
     },
-    answers: '200 `imagesList`: `untaged` and `deleted` steps; 404 unknown; 409 in use',
+    answers: {
+      200: ofSchema(ImageRemovals, '`imagesList`: `untaged` and `deleted` steps'),
+      404: UNKNOWN,
+      409: 'in use',
+    },
     handle: async ({ parameters }) => {
       const reference = parameters.text('imageId', 'imageName').trim();
       if (reference === '') throw new HyperError('invalid-spec', 'image name cannot be blank');

@@ -1,6 +1,8 @@
 import { HyperError } from '../../errors.ts';
-import { done, type Route } from '../call.ts';
+import { done, type PlainRoute, type Route } from '../call.ts';
+import { integer, needed, ofSchema } from '../describe.ts';
 import type { Parameters } from '../parameters.ts';
+import { ActionAnswer } from '../shapes/schemas.ts';
 import type { RouteContext } from './context.ts';
 
 const DEFAULT_VCPUS = 1;
@@ -8,19 +10,28 @@ const DEFAULT_MEMORY_MIB = 128;
 
 /** Machines without a pod, as releases below 0.8 had them. */
 export function machineRoutes({ pods }: RouteContext): Route[] {
-  const remove = async ({ parameters }: { readonly parameters: Parameters }) => {
-    const id = parameters.required('vm', 'vmId');
-    await pods.removeMachine(id);
-    return done(200, id);
+  const removed: Omit<PlainRoute, 'method' | 'path'> = {
+    summary: 'Ends a machine, and its pod where it has one; one that is not there is as good as ended',
+    parameters: { 'vm/vmId': needed('id of the machine') },
+    answers: { 200: ofSchema(ActionAnswer, '`ID`, `Code` 0, `Cause`') },
+    handle: async ({ parameters }) => {
+      const id = parameters.text('vm', 'vmId');
+      await pods.removeMachine(id);
+      return done(200, id);
+    },
   };
   return [
     {
-      ...{ method: 'POST', path: '/vm/create', answers: '200 `ID`, `Code` 0, `Cause`' },
+      ...{ method: 'POST', path: '/vm/create' },
       summary: 'Starts a machine that waits for a pod (`POST /pod/start` with its id as `vmId`)',
       parameters: {
-        cpu: `processors (default ${DEFAULT_VCPUS})`,
-        mem: `MiB of memory (default ${DEFAULT_MEMORY_MIB})`,
+        cpu: integer(`processors (default ${DEFAULT_VCPUS})`),
+        mem: integer(`MiB of memory (default ${DEFAULT_MEMORY_MIB})`),
         async: 'no effect: the answer comes when the machine is there, which takes less than a second',
+      },
+      answers: {
+        200: ofSchema(ActionAnswer, '`ID`, `Code` 0, `Cause`'),
+        500: 'a number that is none, or the machine does not start',
       },
       handle: async ({ parameters }) => {
         const vcpus = numberOf(parameters, 'cpu', DEFAULT_VCPUS, 64);
@@ -28,17 +39,11 @@ export function machineRoutes({ pods }: RouteContext): Route[] {
         return done(200, await pods.createMachine({ vcpus, memoryMib }));
       },
     },
+    { ...removed, method: 'DELETE', path: '/vm' },
     {
-      ...{ method: 'DELETE', path: '/vm', parameters: { vm: 'id of the machine' } },
-      summary: 'Ends a machine, and its pod where it has one; one that is not there is as good as ended',
-      answers: '200 `ID`, `Code` 0, `Cause`',
-      handle: remove,
-    },
-    {
-      ...{ method: 'POST', path: '/vm/kill', parameters: { vm: 'id of the machine' } },
+      ...removed,
+      ...{ method: 'POST', path: '/vm/kill' },
       summary: 'The same for clients of the first releases',
-      answers: '200 `ID`, `Code` 0, `Cause`',
-      handle: remove,
     },
   ];
 }

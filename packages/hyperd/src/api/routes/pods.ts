@@ -1,38 +1,77 @@
 import { HyperError } from '../../errors.ts';
 import { signalNumber } from '../../pods/run-spec.ts';
-import { parsePodSpec } from '../../pods/spec/index.ts';
-import { type ApiVersion, isBelow } from '../api-version.ts';
-import { type Call, done, env, json, type Route } from '../call.ts';
+import { PodSchema, parsePodSpec } from '../../pods/spec/index.ts';
+import { isBelow } from '../api-version.ts';
+import { type Call, done, json, type PlainRoute, type Route } from '../call.ts';
+import { jsonText, needed, ofSchema } from '../describe.ts';
 import type { Parameters } from '../parameters.ts';
 import { parseJson } from '../request-body.ts';
 import { podInfo } from '../shapes/pod-info.ts';
 import { podStats } from '../shapes/pod-stats.ts';
+import { ActionAnswer, EmptyAnswer, Labels, PodInfo, PodStats } from '../shapes/schemas.ts';
 import type { RouteContext } from './context.ts';
 
 const SIGTERM = 15;
-const POD = { podId: 'id of the pod' };
+const POD = { 'podId/podName': 'id of the pod' };
+const UNKNOWN = 'unknown pod';
 
 /** Pods. */
 export function podRoutes({ pods }: RouteContext): Route[] {
-  const podOf = (parameters: Parameters): string => parameters.text('podId', 'podName');
+  const removed = removal({ pods });
   return [
     {
-      ...{ method: 'POST', path: '/pod/create', body: 'json', statuses: { conflict: 500 } },
+      ...{ method: 'POST', path: '/pod/create', body: 'json', bodySchema: PodSchema },
+      statuses: { conflict: 500 },
       summary: 'Creates a pod of the specification in the body; it is `pending` until started',
-      parameters: { podArgs: 'the specification, where it is not the body' },
-      answers: '201 `ID`, `Code` 0, `Cause`; 404 when an image is missing',
-      handle: async (call) => done(201, await pods.create(parsePodSpec(podJson(call)))),
+      parameters: SPECIFICATION,
+      answers: {
+        201: ofSchema(ActionAnswer, '`ID`, `Code` 0, `Cause` (200 below 0.6)'),
+        404: 'an image is missing',
+        500: 'the specification breaks a rule, or the name is taken',
+      },
+      handle: async (call) => {
+        const id = await pods.create(parsePodSpec(podJson(call)));
+        return done(isBelow(call.version, [0, 6]) ? 200 : 201, id);
+      },
     },
     {
-      ...{ method: 'GET', path: '/pod/info', answers: '200 PodInfo' },
+      ...{ method: 'POST', path: '/pod/run', body: 'json', bodySchema: PodSchema },
+      statuses: { conflict: 500 },
+      summary: 'Creates a pod and starts it, for clients of the first releases',
+      parameters: SPECIFICATION,
+      answers: { 200: ofSchema(ActionAnswer, '`ID`, `Code` 0, `Cause`'), 404: 'an image is missing' },
+      handle: async (call) => {
+        const id = await pods.create(parsePodSpec(podJson(call)));
+        try {
+          await pods.start(id);
+        } catch (error) {
+          await pods.remove(id);
+          throw error;
+        }
+        return done(200, id);
+      },
+    },
+    {
+      ...{ method: 'GET', path: '/pod/info', parameters: { 'podName/podId': 'id of the pod' } },
       summary: 'Describes a pod and its containers',
-      parameters: { 'podName/podId': 'id of the pod' },
-      handle: ({ parameters }) => json(200, podInfo(pods.pod(parameters.text('podName', 'podId')))),
+      answers: { 200: ofSchema(PodInfo, 'PodInfo (201 below 0.6)'), 404: UNKNOWN },
+      handle: ({ parameters, version }) =>
+        json(isBelow(version, [0, 6]) ? 201 : 200, podInfo(pods.pod(parameters.text('podName', 'podId')))),
     },
     {
-      ...{ method: 'POST', path: '/pod/labels', answers: '201 `ID`, `Code` 0, `Cause`' },
+      ...{ method: 'POST', path: '/pod/labels' },
       summary: 'Sets labels of a pod',
-      parameters: { ...POD, labels: 'a JSON object of strings', override: '`yes` or `true`: replace values' },
+      parameters: {
+        ...POD,
+        labels: needed(jsonText('a JSON object of strings', Labels)),
+        override: '`yes` or `true`: replace values',
+      },
+      answers: {
+        201: ofSchema(ActionAnswer, '`ID`, `Code` 0, `Cause`'),
+        404: UNKNOWN,
+        500: 'a label has a value already',
+      },
+      statuses: { 'invalid-argument': 500 },
       handle: ({ parameters }) => {
         const id = podOf(parameters);
         pods.setLabels(id, labelsOf(parameters), parameters.isOneOf('override', ['yes', 'true']));
@@ -40,49 +79,27 @@ export function podRoutes({ pods }: RouteContext): Route[] {
       },
     },
     {
-      ...{ method: 'POST', path: '/pod/start', answers: '200 `{}`' },
-      summary: 'Starts a pod: gives it a machine, starts all containers that do not run',
-      parameters: { ...POD, vmId: 'an idle machine for it' },
-      handle: async ({ parameters, version }) => {
-        const machine = parameters.text('vmId');
-        await pods.start(podOf(parameters), machine === '' ? {} : { machine });
-        if (!isBelow(version, [0, 8])) return env(200, {});
-        return env(200, { ID: parameters.text('vmId'), Code: 0, Cause: 'Start POD success' });
-      },
-    },
-    {
-      ...{ method: 'POST', path: '/pod/stop', answers: '200 `ID`, `Code`, `Cause`' },
-      summary: 'Stops a pod: stop signal, 5 s, SIGKILL; its machine ends',
-      parameters: {
-        ...POD,
-        'stopVm/stopVM': '`no`: the machine is kept for another pod (below 0.6 unless it is `yes`)',
-      },
-      handle: async ({ parameters, version }) => {
-        const id = podOf(parameters);
-        const keepMachine = keepsMachine(parameters.optional('stopVm', 'stopVM'), version);
-        await pods.stop(id, { keepMachine });
-        return env(200, { ID: id, Code: stopCode(version, !keepMachine), Cause: '' });
-      },
-    },
-    {
-      ...{
-        method: 'GET',
-        path: '/pod/stats',
-        answers: '200 PodStats',
-        statuses: { precondition: 500, 'not-found': 500 },
-      },
+      ...{ method: 'GET', path: '/pod/stats', parameters: POD, statuses: { precondition: 500 } },
       summary: 'Tells what a running pod and its containers have used',
-      parameters: { 'podId/podName': 'id of the pod' },
-      handle: async ({ parameters }) => json(200, podStats(await pods.stats(podOf(parameters)), new Date())),
+      answers: {
+        200: ofSchema(PodStats, 'PodStats (201 below 0.6)'),
+        404: UNKNOWN,
+        500: 'it does not run',
+      },
+      handle: async ({ parameters, version }) => {
+        const stats = podStats(await pods.stats(podOf(parameters)), new Date());
+        return json(isBelow(version, [0, 6]) ? 201 : 200, stats);
+      },
     },
     {
-      ...{ method: 'POST', path: '/pod/kill', answers: '200 `{}`' },
+      ...{ method: 'POST', path: '/pod/kill' },
       summary: 'Signals one or all containers of a pod; signal 9 without container ends the machine',
       parameters: {
         'podName/podId': 'id of the pod',
         container: 'name, id or prefix of an id',
         signal: 'number or name (default 15)',
       },
+      answers: { 200: ofSchema(EmptyAnswer, '`{}`'), 404: 'unknown pod or container' },
       handle: async ({ parameters }) => {
         const container = parameters.text('container');
         await pods.kill(parameters.text('podName', 'podId'), {
@@ -93,31 +110,50 @@ export function podRoutes({ pods }: RouteContext): Route[] {
       },
     },
     {
-      ...{ method: 'POST', path: '/pod/pause', parameters: POD, answers: '204' },
+      ...{ method: 'POST', path: '/pod/pause', parameters: POD, statuses: { precondition: 500 } },
       summary: 'Stops the clocks of a pod',
+      answers: { 204: 'done', 404: UNKNOWN, 500: 'it does not run' },
       handle: async ({ parameters }) => {
         await pods.pause(podOf(parameters));
         return { kind: 'empty', status: 204 };
       },
     },
     {
-      ...{ method: 'POST', path: '/pod/unpause', parameters: POD, answers: '204' },
+      ...{ method: 'POST', path: '/pod/unpause', parameters: POD, statuses: { precondition: 500 } },
       summary: 'Lets a paused pod go on',
+      answers: { 204: 'done', 404: UNKNOWN, 500: 'it is not paused' },
       handle: async ({ parameters }) => {
         await pods.unpause(podOf(parameters));
         return { kind: 'empty', status: 204 };
       },
     },
+    { ...removed, method: 'DELETE', path: '/pod' },
     {
-      ...{ method: 'DELETE', path: '/pod', parameters: POD, answers: '200 `ID`, `Code` 0, `Cause`' },
-      summary: 'Ends a pod and removes everything of it',
-      handle: async ({ parameters }) => {
-        const id = podOf(parameters);
-        await pods.remove(id);
-        return done(200, id);
-      },
+      ...removed,
+      ...{ method: 'POST', path: '/pod/remove' },
+      summary: 'The same for clients of the first releases',
     },
   ];
+}
+
+const SPECIFICATION = { podArgs: jsonText('the specification, where it is not the body', PodSchema) };
+
+function removal({ pods }: Pick<RouteContext, 'pods'>): Omit<PlainRoute, 'method' | 'path'> {
+  return {
+    summary: 'Ends a pod and removes everything of it',
+    parameters: POD,
+    answers: { 200: ofSchema(ActionAnswer, '`ID`, `Code` 0, `Cause`'), 404: UNKNOWN },
+    handle: async ({ parameters }) => {
+      const id = podOf(parameters);
+      await pods.remove(id);
+      return done(200, id);
+    },
+  };
+}
+
+/** The pod that a call is about. */
+export function podOf(parameters: Parameters): string {
+  return parameters.text('podId', 'podName');
 }
 
 /** The signal of a call: a number or a name; 15 where it is missing or none, as in the original. */
@@ -134,26 +170,14 @@ function podJson({ parameters, json: body }: Call): unknown {
   const text = parameters.optional('podArgs');
   if (text !== undefined) return parseJson(text, 'podArgs');
   if (body !== undefined) return body;
-  throw new HyperError('invalid-argument', 'create pod: no specification; send it as a JSON body');
+  throw new HyperError('invalid-spec', 'create pod: no specification; send it as a JSON body');
 }
 
 function labelsOf(parameters: Parameters): Record<string, string> {
-  const labels = parseJson(parameters.required('labels'), 'labels');
+  const labels = parseJson(parameters.text('labels'), 'labels');
   const isMap = typeof labels === 'object' && labels !== null && !Array.isArray(labels);
   if (isMap && Object.values(labels).every((value) => typeof value === 'string')) {
     return labels as Record<string, string>;
   }
   throw new HyperError('invalid-argument', 'read labels: want a JSON object whose values are strings');
-}
-
-/** Where the parameter is missing, releases below 0.6 kept the machine, all others ended it. */
-function keepsMachine(stopVm: string | undefined, version: ApiVersion | undefined): boolean {
-  if (stopVm === undefined || stopVm === '') return isBelow(version, [0, 6]);
-  return isBelow(version, [0, 6]) ? stopVm !== 'yes' : ['no', 'false', '0'].includes(stopVm.toLowerCase());
-}
-
-/** What the client's release takes for success: 2 (machine ended) or 4 (pod stopped) below 0.8, else 0. */
-function stopCode(version: ApiVersion | undefined, stopVm: boolean): number {
-  if (!isBelow(version, [0, 8])) return 0;
-  return stopVm || !isBelow(version, [0, 6]) ? 2 : 4;
 }

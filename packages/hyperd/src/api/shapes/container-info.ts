@@ -1,7 +1,9 @@
+import type { Static } from 'typebox';
 import type { ContainerView } from '../../pods/pod-service.ts';
 import { omitEmpty } from './omit-empty.ts';
+import type * as schemas from './schemas.ts';
 
-type Phase = 'pending' | 'running' | 'succeeded' | 'failed';
+type Phase = Static<typeof schemas.ContainerStatus>['phase'];
 
 /** A container's state in the original's words. */
 export function containerPhase({ state }: ContainerView): Phase {
@@ -10,30 +12,29 @@ export function containerPhase({ state }: ContainerView): Phase {
 }
 
 /** `Container` of /pod/info and /container/info; its name has a slash in front. */
-export function containerShape(view: ContainerView): object {
+export function containerShape(view: ContainerView): Static<typeof schemas.Container> {
   const [program, ...args] = view.args;
-  return omitEmpty({
-    name: `/${view.name}`,
-    containerID: view.id,
-    image: view.spec.image,
-    imageID: view.imageId,
-    commands: program === undefined ? [] : [program],
-    args,
-    workingDir: view.workingDir,
-    tty: view.tty,
-    labels: view.spec.labels,
-    env: view.env.map((entry) => {
-      const equals = entry.indexOf('=');
-      return { env: entry.slice(0, equals), value: entry.slice(equals + 1) };
+  return {
+    ...{ name: `/${view.name}`, containerID: view.id, image: view.spec.image, imageID: view.imageId },
+    ...omitEmpty({
+      commands: program === undefined ? [] : [program],
+      args,
+      workingDir: view.workingDir,
+      tty: view.tty,
+      labels: view.spec.labels,
+      env: view.env.map((entry) => {
+        const equals = entry.indexOf('=');
+        return { env: entry.slice(0, equals), ...omitEmpty({ value: entry.slice(equals + 1) }) };
+      }),
+      volumeMounts: view.spec.volumes.map(({ volume, path, readOnly, detail }) =>
+        omitEmpty({ name: volume || detail?.name, mountPath: path, readOnly }),
+      ),
     }),
-    volumeMounts: view.spec.volumes.map(({ volume, path, readOnly, detail }) =>
-      omitEmpty({ name: volume || detail?.name, mountPath: path, readOnly }),
-    ),
-  });
+  };
 }
 
 /** `ContainerStatus`: the three sub-objects are always there, empty where they do not apply. */
-export function containerStatus(view: ContainerView): object {
+export function containerStatus(view: ContainerView): Static<typeof schemas.ContainerStatus> {
   const { state } = view;
   const phase = containerPhase(view);
   const startedAt = state.phase !== 'pending' && state.startedAt ? time(state.startedAt) : '';
@@ -57,7 +58,7 @@ export function containerStatus(view: ContainerView): object {
 }
 
 /** `ContainerInfo` of /container/info. */
-export function containerInfo(view: ContainerView): object {
+export function containerInfo(view: ContainerView): Static<typeof schemas.ContainerInfo> {
   return {
     container: containerShape(view),
     createdAt: seconds(view.createdAt),

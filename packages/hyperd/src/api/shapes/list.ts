@@ -69,3 +69,17 @@ export function listData(
       throw new HyperError('invalid-argument', `Can not support ${query.item} list!`);
   }
 }
+
+/** Throws `invalid-argument` where the pod or machine that is asked for is not there, as releases below 0.8 did. */
+export function requireListed(
+  query: ListQuery,
+  found: { readonly pods: readonly PodView[]; readonly machines: readonly MachineSummary[] },
+): void {
+  const refuse = (what: string, id: string): never => {
+    throw new HyperError('invalid-argument', `Cannot find specified ${what} ${id}`);
+  };
+  if (query.pod !== '' && !found.pods.some(({ id }) => id === query.pod)) refuse('pod', query.pod);
+  if (query.machine !== '' && !found.machines.some(({ id }) => id === query.machine)) {
+    refuse('vm', query.machine);
+  }
+}

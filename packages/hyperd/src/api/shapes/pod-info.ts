@@ -1,11 +1,14 @@
+import type { Static } from 'typebox';
 import type { PodView } from '../../pods/pod-service.ts';
 import { containerShape, containerStatus, seconds, time } from './container-info.ts';
 import { omitEmpty } from './omit-empty.ts';
 import { portMappingShape } from './port-mapping.ts';
+import type * as schemas from './schemas.ts';
 
 const API_VERSION = '1.17';
+type PodInfo = Static<typeof schemas.PodInfo>;
 
-function podPhase({ state }: PodView): string {
+function podPhase({ state }: PodView): PodInfo['status']['phase'] {
   switch (state.phase) {
     case 'pending':
     case 'starting':
@@ -23,15 +26,12 @@ function podPhase({ state }: PodView): string {
 }
 
 /** `PodInfo` of /pod/info. */
-export function podInfo(view: PodView): object {
+export function podInfo(view: PodView): PodInfo {
   const { spec, state } = view;
   const startedAt = 'startedAt' in state ? state.startedAt : undefined;
-  return omitEmpty({
-    podID: view.id,
-    podName: view.id,
-    kind: 'Pod',
-    apiVersion: API_VERSION,
-    vm: view.machineId,
+  return {
+    ...{ podID: view.id, podName: view.id, kind: 'Pod', apiVersion: API_VERSION },
+    ...omitEmpty({ vm: view.machineId }),
     createdAt: seconds(view.createdAt),
     spec: omitEmpty({
       volumes: spec.volumes.map(({ name, source, format }) => omitEmpty({ name, source, driver: format })),
@@ -41,13 +41,15 @@ export function podInfo(view: PodView): object {
       vcpu: spec.resource.vcpus,
       memory: spec.resource.memoryMib,
     }),
-    status: omitEmpty({
+    status: {
       phase: podPhase(view),
-      message: state.phase === 'ended' ? state.message : undefined,
-      podIP: [...view.addresses],
-      startTime: startedAt ? time(startedAt) : undefined,
-      finishTime: state.phase === 'ended' ? time(state.finishedAt) : undefined,
-      containerStatus: view.containers.map(containerStatus),
-    }),
-  });
+      ...omitEmpty({
+        message: state.phase === 'ended' ? state.message : undefined,
+        podIP: [...view.addresses],
+        startTime: startedAt ? time(startedAt) : undefined,
+        finishTime: state.phase === 'ended' ? time(state.finishedAt) : undefined,
+        containerStatus: view.containers.map(containerStatus),
+      }),
+    },
+  };
 }

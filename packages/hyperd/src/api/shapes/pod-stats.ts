@@ -1,10 +1,14 @@
+import type { Static } from 'typebox';
 import type { GuestStats, GuestUsage } from '../../guest/index.ts';
+import type * as schemas from './schemas.ts';
 
 /** The disks of a machine are behind one controller: its figures are told as those of one device. */
 const SCSI_DISK_MAJOR = 8;
 
+type PodStats = Static<typeof schemas.PodStats>;
+
 /** PodStats of the original, with what each container has used. Times in ns, sizes in bytes. */
-export function podStats(stats: GuestStats, at: Date): object {
+export function podStats(stats: GuestStats, at: Date): PodStats {
   const { total, interfaces, perCpuNs, loadAverage } = stats;
   return {
     cpu: { usage: cpuUsage(total, perCpuNs), load_average: Math.round(loadAverage * 1000) },
@@ -33,15 +37,21 @@ export function podStats(stats: GuestStats, at: Date): object {
   };
 }
 
-function cpuUsage({ cpuNs, cpuUserNs, cpuSystemNs }: GuestUsage, perCpuNs: readonly number[]): object {
-  return { total: cpuNs, per_cpu_usage: perCpuNs, user: cpuUserNs, system: cpuSystemNs };
+function cpuUsage(
+  { cpuNs, cpuUserNs, cpuSystemNs }: GuestUsage,
+  perCpuNs: readonly number[],
+): PodStats['cpu']['usage'] {
+  return { total: cpuNs, per_cpu_usage: [...perCpuNs], user: cpuUserNs, system: cpuSystemNs };
 }
 
-function memoryUsage({ memoryBytes, memoryInactiveFileBytes }: GuestUsage): object {
+function memoryUsage({
+  memoryBytes,
+  memoryInactiveFileBytes,
+}: GuestUsage): Pick<PodStats['memory'], 'usage' | 'working_set'> {
   return { usage: memoryBytes, working_set: Math.max(0, memoryBytes - memoryInactiveFileBytes) };
 }
 
-function blockUsage({ readBytes, writeBytes, reads, writes }: GuestUsage): object {
+function blockUsage({ readBytes, writeBytes, reads, writes }: GuestUsage): PodStats['block'] {
   const device = { name: 'disk', type: 'disk', source: '', major: SCSI_DISK_MAJOR, minor: 0 };
   return {
     io_service_bytes_recursive: [{ ...device, stat: { Read: readBytes, Write: writeBytes } }],

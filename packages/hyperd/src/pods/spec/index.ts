@@ -1,5 +1,5 @@
-export { parseContainerSpec, parsePodSpec } from './parse-pod-spec.ts';
+export { parseContainerSpec, parsePodSpec, parseServices } from './parse-pod-spec.ts';
 export type * from './pod-spec.ts';
 export { parsePortMappings, parsePortSelectors } from './port-mapping.ts';
 export { checkContainerName } from './rules.ts';
-export { ContainerSchema, PodSchema } from './schema.ts';
+export { ContainerSchema, PodSchema, PortMappingSchema, ServicesSchema } from './schema.ts';

@@ -1,9 +1,19 @@
+import { isIP } from 'node:net';
+import { HyperError } from '../../errors.ts';
 import { newPodId } from '../../ids.ts';
-import type { ContainerSpec, FileSpec, PodSpec, RestartPolicy, VolumeSpec } from './pod-spec.ts';
+import type { ContainerSpec, FileSpec, PodSpec, RestartPolicy, ServiceSpec, VolumeSpec } from './pod-spec.ts';
 import { portMappingsOf, portMappingsOfContainer } from './port-mapping.ts';
 import { readJson } from './read-json.ts';
-import { checkContainer, checkPod, type PodNames, restartPolicyOf } from './rules.ts';
-import { type ContainerJson, ContainerSchema, type FileJson, PodSchema, type VolumeJson } from './schema.ts';
+import { checkContainer, checkPod, checkServices, type PodNames, restartPolicyOf } from './rules.ts';
+import {
+  type ContainerJson,
+  ContainerSchema,
+  type FileJson,
+  PodSchema,
+  type ServicesJson,
+  ServicesSchema,
+  type VolumeJson,
+} from './schema.ts';
 
 /** The original's machine size, for pods that ask for none. */
 const DEFAULT_VCPUS = 1;
@@ -47,12 +57,7 @@ export function parsePodSpec(json: unknown): PodSpec {
         ...{ bridge, ip, ifname, mac, mtu, gateway },
       }),
     ),
-    services: (pod.services ?? []).map(
-      ({ serviceIP = '', servicePort = 0, protocol = 'tcp', hosts = [] }) => ({
-        ...{ serviceIP, servicePort, protocol: protocol.toLowerCase() },
-        hosts: hosts.map(({ hostIP = '', hostPort = 0 }) => ({ hostIP, hostPort })),
-      }),
-    ),
+    services: servicesOf(pod.services ?? []),
     portMappingWhiteLists: {
       internalNetworks: pod.portmappingWhiteLists?.internalNetworks ?? [],
       externalNetworks: pod.portmappingWhiteLists?.externalNetworks ?? [],
@@ -69,6 +74,27 @@ export function parseContainerSpec(json: unknown): ContainerSpec {
   checkContainer(container, '', NOTHING);
   const spec = containerOf(container, '', { tty: false, restartPolicy: 'never' });
   return { ...spec, portMappings: portMappingsOfContainer(container, '') };
+}
+
+/** Services as a client sent them for a pod that exists: each has an address and a port. Throws `invalid-spec`. */
+export function parseServices(json: unknown): ServiceSpec[] {
+  const services = readJson(ServicesSchema, json, 'services');
+  for (const [index, { serviceIP, servicePort }] of services.entries()) {
+    if (isIP(serviceIP ?? '') !== 0 && servicePort) continue;
+    throw new HyperError(
+      'invalid-spec',
+      `"services[${index}]" is "${serviceIP ?? ''}:${servicePort ?? ''}", want an IP address and a port from 1 to 65535`,
+    );
+  }
+  checkServices(services);
+  return servicesOf(services);
+}
+
+function servicesOf(services: ServicesJson): ServiceSpec[] {
+  return services.map(({ serviceIP = '', servicePort = 0, protocol = 'tcp', hosts = [] }) => ({
+    ...{ serviceIP, servicePort, protocol: protocol.toLowerCase() },
+    hosts: hosts.map(({ hostIP = '', hostPort = 0 }) => ({ hostIP, hostPort })),
+  }));
 }
 
 /** Docker's names may be written with a slash in front. */

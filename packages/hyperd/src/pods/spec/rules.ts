@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { HyperError } from '../../errors.ts';
 import type { RestartPolicy } from './pod-spec.ts';
-import type { ContainerJson, PodJson, VolumeJson } from './schema.ts';
+import type { ContainerJson, PodJson, ServicesJson, VolumeJson } from './schema.ts';
 
 const MAX_HOSTNAME_LENGTH = 63;
 const HOSTNAME_SEGMENT = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?$/;
@@ -137,7 +137,8 @@ function namesOf(
   return names;
 }
 
-function checkServices(services: NonNullable<PodJson['services']>): void {
+/** The rules of a list of services. Throws `invalid-spec`. */
+export function checkServices(services: ServicesJson): void {
   const keys = new Set<string>();
   for (const [index, { serviceIP, servicePort, protocol = 'tcp' }] of services.entries()) {
     checkOneOf(protocol.toLowerCase(), ['tcp', 'udp'], `services[${index}].protocol`);

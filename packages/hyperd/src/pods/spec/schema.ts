@@ -22,6 +22,15 @@ const Volume = Type.Object({
 
 const File = Type.Object({ name: text, encoding: text, uri: text, content: text });
 
+export const ServicesSchema = Type.Array(
+  Type.Object({
+    serviceIP: text,
+    servicePort: portNumber,
+    protocol: text,
+    hosts: Type.Optional(Type.Array(Type.Object({ hostIP: text, hostPort: portNumber }))),
+  }),
+);
+
 export const ContainerSchema = Type.Object({
   name: text,
   image: text,
@@ -117,21 +126,13 @@ export const PodSchema = Type.Object({
       { maxItems: 32 },
     ),
   ),
-  services: Type.Optional(
-    Type.Array(
-      Type.Object({
-        serviceIP: text,
-        servicePort: portNumber,
-        protocol: text,
-        hosts: Type.Optional(Type.Array(Type.Object({ hostIP: text, hostPort: portNumber }))),
-      }),
-    ),
-  ),
+  services: Type.Optional(ServicesSchema),
   portmappings: Type.Optional(Type.Array(PortMappingSchema)),
   portmappingWhiteLists: Type.Optional(Type.Object({ internalNetworks: texts, externalNetworks: texts })),
 });
 
 export type PodJson = Static<typeof PodSchema>;
 export type ContainerJson = Static<typeof ContainerSchema>;
+export type ServicesJson = Static<typeof ServicesSchema>;
 export type VolumeJson = Static<typeof Volume>;
 export type FileJson = Static<typeof File>;
