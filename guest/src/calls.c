@@ -13,6 +13,7 @@
 #include "outbox.h"
 #include "port.h"
 #include "process-io.h"
+#include "process-table.h"
 #include "process.h"
 #include "shutdown.h"
 #include "stats.h"
@@ -58,6 +59,14 @@ static void get_stats(struct call call) {
   answer_with(call, &message);
 }
 
+static void list_container_processes(struct call call, const ListContainerProcesses *wanted) {
+  struct failure failure;
+  FromAgent message = FromAgent_init_zero;
+  message.which_body = FromAgent_container_processes_tag;
+  if (process_table(wanted, &message.body.container_processes, &failure)) answer_with(call, &message);
+  else answer_failure(call, &failure);
+}
+
 static void start_process(struct call call, const StartProcess *start) {
   struct failure failure;
   if (!start->has_process) fail(&failure, Error_Code_INVALID, "start process: none given");
@@ -82,6 +91,7 @@ static void dispatch(struct call call, const ToAgent *message) {
   case ToAgent_start_process_tag: start_process(call, &message->call.start_process); return;
   case ToAgent_list_processes_tag: list_processes(call, &message->call.list_processes); return;
   case ToAgent_get_stats_tag: get_stats(call); return;
+  case ToAgent_list_container_processes_tag: list_container_processes(call, &message->call.list_container_processes); return;
   case ToAgent_shutdown_tag: shut_down(call);
   case ToAgent_configure_tag: done = identity_configure(&message->call.configure, &failure); break;
   case ToAgent_set_clock_tag: done = identity_set_clock(message->call.set_clock.realtime_ns, &failure); break;

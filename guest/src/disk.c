@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -213,4 +214,20 @@ void disk_unmount_all(void) {
     mount_path(disk, path, sizeof path);
     if (disk->state != WAITING && umount2(path, 0) < 0) umount2(path, MNT_DETACH);
   }
+}
+
+pb_size_t disk_usage(FileSystem *file_systems, pb_size_t most) {
+  pb_size_t count = 0;
+  for (struct disk *disk = disks; disk && count < most; disk = disk->next) {
+    char path[512];
+    struct statvfs status;
+    mount_path(disk, path, sizeof path);
+    if (disk->use != AttachDisk_Use_SCRATCH || disk->state != MOUNTED || statvfs(path, &status) < 0) continue;
+    file_systems[count++] = (FileSystem){
+        .disk = disk->name,
+        .size = (uint64_t)status.f_blocks * status.f_frsize,
+        .available = (uint64_t)status.f_bavail * status.f_frsize,
+    };
+  }
+  return count;
 }

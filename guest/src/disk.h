@@ -18,6 +18,9 @@ void disk_look(void);
 bool disk_use(const char *name, AttachDisk_Use use, struct failure *failure);
 void disk_unuse(const char *name);
 
+// What the scratch disks hold; their names are the disks' own.
+pb_size_t disk_usage(FileSystem *file_systems, pb_size_t most);
+
 // Unmounts all that is mounted, for the machine's end.
 void disk_unmount_all(void);
 

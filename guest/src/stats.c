@@ -7,10 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "disk.h"
 #include "files.h"
 #include "paths.h"
 
-enum { TEXT_MAX = 16384, CPUS_MAX = 256, INTERFACES_MAX = 16, CONTAINERS_MAX = 256, NAME_MAX_BYTES = 129 };
+enum { TEXT_MAX = 16384, CPUS_MAX = 256, INTERFACES_MAX = 16, FILE_SYSTEMS_MAX = 16, CONTAINERS_MAX = 256, NAME_MAX_BYTES = 129 };
 
 static char text[TEXT_MAX];
 
@@ -119,6 +120,7 @@ void stats_collect(Stats *stats) {
   static uint64_t cpus[CPUS_MAX];
   static Interface interfaces[INTERFACES_MAX];
   static Usage containers[CONTAINERS_MAX];
+  static FileSystem file_systems[FILE_SYSTEMS_MAX];
   *stats = (Stats)Stats_init_zero;
   stats->has_total = true;
   read_usage(PATH_CGROUPS, &stats->total);
@@ -130,4 +132,6 @@ void stats_collect(Stats *stats) {
   stats->interfaces_count = read_interfaces(interfaces);
   stats->containers = containers;
   stats->containers_count = read_containers(containers);
+  stats->file_systems = file_systems;
+  stats->file_systems_count = disk_usage(file_systems, FILE_SYSTEMS_MAX);
 }

@@ -176,3 +176,14 @@ bool user_resolve(const char *spec, char *const *additional, size_t additional_c
   }
   return true;
 }
+
+bool user_name(FILE *passwd, uint32_t uid, char *name, size_t size) {
+  rewind(passwd);
+  struct lines lines = {.file = passwd};
+  struct passwd_entry entry;
+  bool found = false;
+  while (!found && next_user(&lines, &entry)) found = entry.uid == uid;
+  if (found) snprintf(name, size, "%s", entry.name);
+  free(lines.line);
+  return found;
+}

@@ -22,4 +22,7 @@ struct user {
 bool user_resolve(const char *spec, char *const *additional, size_t additional_count, FILE *passwd, FILE *group,
                   struct user *user, char *error, size_t error_size);
 
+// The first name that `passwd` has for a user id. False: none.
+bool user_name(FILE *passwd, uint32_t uid, char *name, size_t size);
+
 #endif

@@ -130,6 +130,17 @@ static void hostile_files(void) {
   free(user);
 }
 
+static void names(void) {
+  FILE *file = test_file(passwd);
+  char name[5];
+  CHECK(user_name(file, 0, name, sizeof name) && strcmp(name, "root") == 0);
+  CHECK(user_name(file, 1000, name, sizeof name) && strcmp(name, "web") == 0);
+  CHECK(user_name(file, 70, name, sizeof name) && strcmp(name, "noho") == 0);
+  CHECK(!user_name(file, 71, name, sizeof name));
+  fclose(file);
+}
+
 TESTS(user_tests, {"user: resolves names, numbers, groups and homes as Docker does", resolves},
       {"user: refuses what is in no file and no number", refuses}, {"user: does without passwd and group", without_files},
-      {"user: bears hostile passwd and group files", hostile_files});
+      {"user: bears hostile passwd and group files", hostile_files},
+      {"user: the first name of a user id", names});

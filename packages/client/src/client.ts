@@ -17,6 +17,8 @@ import type {
   PortMapping,
 } from './types.ts';
 
+import type { ContainerProcess, PodEnd, PodStats } from './usage-types.ts';
+
 export interface LogOptions {
   /** Whether the container has a terminal, as its info says: its log is not divided then. */
   readonly tty: boolean;
@@ -195,6 +197,28 @@ export class Client implements Disposable {
   /** Waits for the container to end; resolves with its exit code. */
   wait(container: string, signal?: AbortSignal): Promise<number> {
     return this.#http.json('GET', '/exitcode', { query: { container }, signal });
+  }
+
+  /** Waits until a pod does not run, nor waits for a restart; with `next` until its next end. */
+  waitPod(
+    pod: string,
+    { next = false, signal }: { readonly next?: boolean; readonly signal?: AbortSignal } = {},
+  ): Promise<PodEnd> {
+    const query = { podId: pod, condition: next ? 'next-exit' : undefined };
+    return this.#http.json('GET', '/pod/wait', { query, signal });
+  }
+
+  /** What a running pod has used so far. */
+  stats(pod: string): Promise<PodStats> {
+    return this.#http.json('GET', '/pod/stats', { query: { podId: pod } });
+  }
+
+  /** What runs in a container, whoever has started it. */
+  async processes(container: string): Promise<readonly ContainerProcess[]> {
+    const answer = await this.#http.json<{ processes: ContainerProcess[] }>('GET', '/container/top', {
+      query: { container },
+    });
+    return answer.processes;
   }
 
   waitExec(container: string, exec: string, signal?: AbortSignal): Promise<number> {

@@ -8,3 +8,4 @@ export type { Images } from './images.ts';
 export { type ProgressMessage, readProgress } from './progress.ts';
 export type { Session } from './session.ts';
 export type * from './types.ts';
+export type * from './usage-types.ts';

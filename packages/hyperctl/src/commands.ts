@@ -46,8 +46,18 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry(
     'wait',
-    'Wait until containers, or the first ones of pods, have ended; print their exit codes',
+    'Wait until containers or pods have ended, and print their exit codes in the order given',
     () => import('./commands/wait.ts'),
+  ),
+  entry(
+    'stats',
+    'Show what running pods (all, or those named) use, every second',
+    () => import('./commands/stats.ts'),
+  ),
+  entry(
+    'top',
+    'List what runs in a container, or in all containers of a pod',
+    () => import('./commands/top.ts'),
   ),
   entry(
     'events',

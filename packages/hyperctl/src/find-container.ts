@@ -1,23 +1,30 @@
-import { ApiError, type Client, type ContainerInfo } from '@hyperd/client';
+import { ApiError, type Client, type ContainerInfo, type PodInfo } from '@hyperd/client';
+
+export type Found = { readonly containerInfo: ContainerInfo } | { readonly podInfo: PodInfo };
 
 /** The container of that name or id; where there is none, the first container of the pod of that name. Throws ApiError. */
 export async function findContainer(client: Client, reference: string): Promise<ContainerInfo> {
+  const found = await findPodOrContainer(client, reference);
+  if ('containerInfo' in found) return found.containerInfo;
+  const first = found.podInfo.spec.containers?.[0];
+  if (!first) throw new Error(`pod "${reference}" has no container`);
+  return client.containerInfo(first.containerID);
+}
+
+/** The container of that name or id; where there is none, the pod of that name. Throws ApiError. */
+export async function findPodOrContainer(client: Client, reference: string): Promise<Found> {
   try {
-    return await client.containerInfo(reference);
+    return { containerInfo: await client.containerInfo(reference) };
   } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 404) throw error;
-    const first = await firstContainer(client, reference);
-    if (first === undefined) throw error;
-    return client.containerInfo(first);
+    if (!isNotFound(error)) throw error;
+    try {
+      return { podInfo: await client.podInfo(reference) };
+    } catch (second) {
+      throw isNotFound(second) ? error : second;
+    }
   }
 }
 
-async function firstContainer(client: Client, pod: string): Promise<string | undefined> {
-  try {
-    const { spec } = await client.podInfo(pod);
-    return spec.containers?.[0]?.containerID;
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return undefined;
-    throw error;
-  }
+function isNotFound(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 404;
 }

@@ -174,6 +174,12 @@ export interface GuestInterface {
   readonly txDropped: number;
 }
 
+export interface GuestFileSystem {
+  readonly disk: string;
+  readonly sizeBytes: number;
+  readonly availableBytes: number;
+}
+
 export interface GuestStats {
   readonly total: GuestUsage;
   /** Of the whole machine, time that was not idle. */
@@ -181,8 +187,28 @@ export interface GuestStats {
   readonly loadAverage: number;
   readonly memoryTotalBytes: number;
   readonly interfaces: readonly GuestInterface[];
+  /** Of the scratch disks, by the disk's name. */
+  readonly fileSystems: readonly GuestFileSystem[];
   /** By container id. */
   readonly containers: ReadonlyMap<string, GuestUsage>;
+}
+
+/** A process of a container, as it was found a moment ago. */
+export interface GuestContainerProcess {
+  /** As the container sees it. */
+  readonly pid: number;
+  /** The same of its parent; 0: that is outside of the container. */
+  readonly parent: number;
+  readonly uid: number;
+  /** In the container's `/etc/passwd`; empty where it is not there. */
+  readonly user: string;
+  /** One letter, as ps(1) has it. */
+  readonly state: string;
+  readonly cpuNs: number;
+  readonly ageNs: number;
+  readonly memoryBytes: number;
+  /** Its arguments, cut after 255 bytes; in brackets its name, where it has none. */
+  readonly command: string;
 }
 
 /**
@@ -216,6 +242,8 @@ export interface GuestAgent extends AsyncDisposable {
   ): Promise<GuestProcess>;
   removeContainer(containerId: string, options: { readonly deleteUpper: boolean }): Promise<void>;
   stats(): Promise<GuestStats>;
+  /** What runs in a container, whoever has started it. */
+  containerProcesses(containerId: string): Promise<GuestContainerProcess[]>;
   /** Asks the guest to sync, unmount and power off; resolves when it has agreed. */
   shutdown(): Promise<void>;
 }

@@ -7,6 +7,7 @@ import type {
   ConnectOptions,
   ContainerStart,
   GuestAgent,
+  GuestContainerProcess,
   GuestDisk,
   GuestIdentity,
   GuestProcess,
@@ -38,7 +39,7 @@ import {
 import { guestText } from './guest-text.ts';
 import { bindMessage, clamp, errorOf, exitStatus, nowNs, processMessage, processState } from './messages.ts';
 import { type ProcessLink, RemoteProcess } from './process.ts';
-import { guestStats } from './stats.ts';
+import { guestProcess, guestStats } from './stats.ts';
 
 const PROTOCOL = 1;
 const DEFAULT_CALL_TIMEOUT_MS = 60_000;
@@ -242,6 +243,23 @@ class Connection implements GuestAgent, ProcessLink {
     const answer = await this.#call({ case: 'getStats', value: {} });
     if (answer.case !== 'stats') throw this.#broken('get stats: wrong kind of answer');
     return guestStats(answer.value);
+  }
+
+  async containerProcesses(containerId: string): Promise<GuestContainerProcess[]> {
+    const found: GuestContainerProcess[] = [];
+    for (let after = 0, more = true; more; ) {
+      const answer = await this.#call({ case: 'listContainerProcesses', value: { containerId, after } });
+      if (answer.case !== 'containerProcesses')
+        throw this.#broken('list container processes: wrong kind of answer');
+      const { processes } = answer.value;
+      for (const process of processes) {
+        if (process.agentPid <= after) throw this.#broken('list container processes: ids are not in order');
+        after = process.agentPid;
+        found.push(guestProcess(process));
+      }
+      more = answer.value.more && processes.length > 0 && found.length < MAX_PROCESSES;
+    }
+    return found;
   }
 
   async shutdown(): Promise<void> {

@@ -1,5 +1,5 @@
-import type { GuestInterface, GuestStats, GuestUsage } from './agent.ts';
-import type { Interface, Stats, Usage } from './gen/agent_pb.js';
+import type { GuestContainerProcess, GuestInterface, GuestStats, GuestUsage } from './agent.ts';
+import type { ContainerProcess, Interface, Stats, Usage } from './gen/agent_pb.js';
 import { guestText } from './guest-text.ts';
 
 /** The guest's figures, with nothing in them that is not checked: numbers that we cannot hold are cut. */
@@ -10,7 +10,19 @@ export function guestStats(stats: Stats): GuestStats {
     loadAverage: stats.loadAverageMilli / 1000,
     memoryTotalBytes: number(stats.memoryTotal),
     interfaces: stats.interfaces.map(interfaceOf),
+    fileSystems: stats.fileSystems.map(({ disk, size, available }) => ({
+      ...{ disk: guestText(disk), sizeBytes: number(size), availableBytes: number(available) },
+    })),
     containers: new Map(stats.containers.map((usage) => [guestText(usage.containerId), usageOf(usage)])),
+  };
+}
+
+/** A process that the guest tells of, checked as well. */
+export function guestProcess(found: ContainerProcess): GuestContainerProcess {
+  return {
+    ...{ pid: found.pid, parent: found.parent, uid: found.uid, user: guestText(found.user) },
+    ...{ state: guestText(found.state), command: guestText(found.command) },
+    ...{ cpuNs: number(found.cpuNs), ageNs: number(found.ageNs), memoryBytes: number(found.memory) },
   };
 }
 

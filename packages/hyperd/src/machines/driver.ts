@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { HostPort, PortForward } from '../networks/port-forward.ts';
 import type { HostProcess } from './host-process.ts';
-import type { DiskImage, HypervisorInfo, MachineExit } from './machine.ts';
+import type { DiskImage, DiskUsage, HypervisorInfo, MachineExit } from './machine.ts';
 
 /** Hardware of a virtual machine. A template fits exactly the machines with the same. */
 export interface VmHardware {
@@ -34,6 +34,8 @@ export interface Vm {
   unforwardPort(port: HostPort): Promise<void>;
   /** What is forwarded now. */
   forwardedPorts(): Promise<PortForward[]>;
+  /** What has gone through its disks so far, by target: counted outside of the guest. */
+  diskUsage(): Promise<ReadonlyMap<number, DiskUsage>>;
   pause(): Promise<void>;
   resume(): Promise<void>;
   /** Ends the process at once. Resolves when it is gone. Repeatable. */

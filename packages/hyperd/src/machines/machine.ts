@@ -23,6 +23,25 @@ export interface DiskImage {
   readonly readOnly: boolean;
 }
 
+/** What has gone through a disk since it was plugged. Times in ns. */
+export interface DiskUsage {
+  readonly readBytes: number;
+  readonly writeBytes: number;
+  readonly reads: number;
+  readonly writes: number;
+  readonly flushes: number;
+  readonly readNs: number;
+  readonly writeNs: number;
+  readonly mergedReads: number;
+  readonly mergedWrites: number;
+}
+
+/** A disk of a machine: `target` is its SCSI target in the guest. */
+export interface MachineDisk extends DiskUsage {
+  readonly name: string;
+  readonly target: number;
+}
+
 /**
  * A running virtual machine with its agent connected and its identity set. Made by `MachineService.acquire` or `adopt`.
  * It outlives the daemon: `detach` lets go of it, `stop` ends it.
@@ -44,6 +63,7 @@ export interface Machine {
   forwardPort(forward: PortForward): Promise<void>;
   unforwardPort(port: HostPort): Promise<void>;
   forwardedPorts(): Promise<PortForward[]>;
+  diskUsage(): Promise<MachineDisk[]>;
   /** Records whose machine it is; undefined: nobody's, it waits for a pod. */
   setOwner(owner: PodId | undefined): void;
   pause(): Promise<void>;

@@ -4,7 +4,7 @@ import type { GuestAgent } from '../guest/index.ts';
 import type { MachineId, PodId } from '../ids.ts';
 import type { HostPort, PortForward } from '../networks/port-forward.ts';
 import type { Vm } from './driver.ts';
-import type { DiskImage, Machine, MachineExit, MachineShape } from './machine.ts';
+import type { DiskImage, Machine, MachineDisk, MachineExit, MachineShape } from './machine.ts';
 import type { MachineRecords, PluggedDisk } from './machine-records.ts';
 
 const MAX_TARGET = 255;
@@ -93,6 +93,14 @@ export class RunningMachine implements Machine {
 
   forwardedPorts(): Promise<PortForward[]> {
     return this.#parts.vm.forwardedPorts();
+  }
+
+  async diskUsage(): Promise<MachineDisk[]> {
+    const usage = await this.#parts.vm.diskUsage();
+    return this.#disks.flatMap((disk) => {
+      const found = usage.get(disk.target);
+      return found ? [{ ...disk, ...found }] : [];
+    });
   }
 
   pause(): Promise<void> {

@@ -116,3 +116,17 @@ export function outcomeOf(containers: readonly ContainerState[]): 'succeeded' | 
     ? 'succeeded'
     : 'failed';
 }
+
+/** Exit code of what could not be started. */
+const NOT_STARTED_EXIT_CODE = 125;
+
+/** The exit code of a pod: that of its first container that failed; 125 where the pod failed before any of them ran. */
+export function exitCodeOf(pod: {
+  readonly state: PodState;
+  readonly containers: readonly { readonly state: ContainerState }[];
+}): number {
+  const exits = pod.containers.flatMap(({ state }) => (state.phase === 'exited' ? [state.exitCode] : []));
+  const hasFailed = pod.state.phase === 'ended' && pod.state.outcome === 'failed';
+  if (exits.length === 0 && pod.containers.length > 0) return hasFailed ? NOT_STARTED_EXIT_CODE : 0;
+  return exits.find((code) => code !== 0) ?? 0;
+}

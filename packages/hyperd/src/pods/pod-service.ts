@@ -1,6 +1,6 @@
-import type { GuestStats, OutputStream } from '../guest/index.ts';
+import type { GuestContainerProcess, GuestStats, OutputStream } from '../guest/index.ts';
 import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
-import type { MachineShape } from '../machines/machine.ts';
+import type { MachineDisk, MachineShape } from '../machines/machine.ts';
 import type { ServiceChange } from './balancing.ts';
 import type { CommitOptions } from './commit.ts';
 import type { ContainerState, PodState } from './lifecycle.ts';
@@ -32,6 +32,18 @@ export interface ContainerView {
   /** `KEY=value`, image and specification put together. */
   readonly env: readonly string[];
   readonly workingDir: string;
+}
+
+/** What a pod has used so far: as its guest counts it, and its disks as the hypervisor does. */
+export interface PodUsage {
+  readonly guest: GuestStats;
+  readonly disks: readonly MachineDisk[];
+}
+
+/** A pod whose containers have ended, or that has not been started. */
+export interface PodEnd extends PodView {
+  /** That of the first container that failed; 125 where the pod could not be started. */
+  readonly exitCode: number;
 }
 
 /** The client's end of an attach or exec session. */
@@ -115,6 +127,11 @@ export interface PodService extends AsyncDisposable {
   renameContainer(container: string, name: string): void;
   /** The exit code, once the container is not running; at once 0 for one that never started. */
   wait(container: string, signal: AbortSignal): Promise<number>;
+  /**
+   * Resolves once the pod does not run, nor waits to be started again: at once where that is so already, unless its `next` end is wanted. One that is removed has
+   * ended.
+   */
+  waitPod(pod: string, options: { readonly next: boolean; readonly signal: AbortSignal }): Promise<PodEnd>;
   /** Resolves when the container has ended and all output is written, or the client has detached or gone. */
   attach(container: string, client: ClientStreams): Promise<void>;
   logs(container: string, options: LogOptions): AsyncIterable<LogLine>;
@@ -141,7 +158,9 @@ export interface PodService extends AsyncDisposable {
   /** Ends a machine, and its pod where it has one. False: there is none of that id. */
   removeMachine(machine: string): Promise<boolean>;
   /** What a running pod has used so far. Rejects `precondition` where it does not run. */
-  stats(pod: string): Promise<GuestStats>;
+  stats(pod: string): Promise<PodUsage>;
+  /** What runs in a container. Rejects `precondition` where it does not run. */
+  processes(container: string): Promise<readonly GuestContainerProcess[]>;
   /** Unpacks a tar below a directory of a container, which is created where it is missing; the pod has to run, the container need not. */
   extract(container: string, directory: string, tar: AsyncIterable<Uint8Array>): Promise<void>;
   /** Packs a file or directory of a container as a tar, named by its last part, which `take` reads. */

@@ -13,12 +13,13 @@ import { userModeAddresses } from '../networks/user-mode.ts';
 import { Container, LOST_EXIT_CODE } from './container.ts';
 import type { ContainerLogs } from './container-log.ts';
 import { outcomeOf } from './lifecycle.ts';
+import { PodEnds } from './pod-ends.ts';
 import { PodFiles } from './pod-files.ts';
 import { PodLife } from './pod-life.ts';
 import { PodMachine, reasonOf } from './pod-machine.ts';
 import type { ContainerRecord, PodRecord, PodRecords } from './pod-records.ts';
 import { isWaiting, PodRestarts } from './pod-restarts.ts';
-import type { PodView, StopOptions } from './pod-service.ts';
+import type { PodEnd, PodUsage, PodView, StopOptions } from './pod-service.ts';
 import { Sequence } from './sequence.ts';
 import type { PortMapping } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
@@ -64,6 +65,7 @@ export class Pod {
   #starting: AbortController | undefined;
   /** Why the machine is gone, while the pod is still to be told. */
   #lost: MachineExit | undefined;
+  readonly #ends = new PodEnds();
   #isDoomed = false;
   #isGone = false;
 
@@ -205,7 +207,7 @@ export class Pod {
     this.#starting?.abort();
     return this.#sequence.run(async () => {
       this.#restarts.cancelPod();
-      if (!this.isAlive) return;
+      if (!this.isAlive) return this.#tellOver(); // it may have waited to be started again
       await this.#stopGently(graceMs, keepMachine);
     });
   }
@@ -222,6 +224,7 @@ export class Pod {
     await this.#sequence.run(async () => {
       this.#restarts.cancelPod();
       if (this.isAlive) await this.#end('failed', 'killed', 0);
+      else this.#tellOver();
     });
   }
 
@@ -249,6 +252,7 @@ export class Pod {
       await this.#endAtOnce();
       await this.#sequence.run(async () => {
         if (this.#isGone) return;
+        this.#ends.tell(this.view());
         this.#life.apply({ type: 'remove' });
         for (const container of this.containers) container.close();
         await this.#context.logs.removePod(this.id);
@@ -303,6 +307,17 @@ export class Pod {
       if (this.isAlive) this.#requireRunning();
       return work();
     });
+  }
+
+  async usage(): Promise<PodUsage> {
+    const machine = this.#requireRunning();
+    const [guest, disks] = await Promise.all([machine.agent.stats(), machine.diskUsage()]);
+    return { guest, disks };
+  }
+
+  /** See `PodService.waitPod`. */
+  untilOver(options: { readonly next: boolean; readonly signal: AbortSignal }): Promise<PodEnd> {
+    return this.#ends.wait(this, options);
   }
 
   /** The agent of its running machine. Throws `precondition` where the pod does not run. */
@@ -479,9 +494,10 @@ export class Pod {
 
   /** Only after what is under way: a restart may be planned by then. */
   #tellOver(): void {
-    if (!this.#life.record.spec.autoRemove) return;
     this.#later(async () => {
-      if (this.isOver) this.#context.onOver(this);
+      if (!this.isOver) return;
+      this.#ends.tell(this.view());
+      if (this.#life.record.spec.autoRemove) this.#context.onOver(this);
     });
   }
 

@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, messageOf } from '../errors.ts';
-import type { GuestStats } from '../guest/index.ts';
+import type { GuestContainerProcess } from '../guest/index.ts';
 import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
 import type { Machine, MachineShape } from '../machines/machine.ts';
 import { changedServices, type ServiceChange } from './balancing.ts';
@@ -12,7 +12,7 @@ import { IdleMachines } from './idle-machines.ts';
 import { Pod, type PodContext } from './pod.ts';
 import { PodCreation } from './pod-creation.ts';
 import { PodRegistry } from './pod-registry.ts';
-import type { ClientStreams, PodService, StopOptions } from './pod-service.ts';
+import type { ClientStreams, PodEnd, PodService, PodUsage, StopOptions } from './pod-service.ts';
 import type { ContainerSpec, PodSpec, PortMapping, ServiceSpec } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
 import { refuseServices } from './supported.ts';
@@ -203,6 +203,10 @@ export class Pods implements PodService {
     return this.#registry.find(container, `cannot find container ${container}`).container.wait(signal);
   }
 
+  waitPod(pod: string, options: { readonly next: boolean; readonly signal: AbortSignal }): Promise<PodEnd> {
+    return this.#registry.pod(pod, `Can not find pod(${pod})`).untilOver(options);
+  }
+
   async attach(container: string, client: ClientStreams): Promise<void> {
     const found = this.#registry.find(container, `cannot find container ${container}`).container;
     this.#context.events.container(found.record, 'attach');
@@ -270,11 +274,18 @@ export class Pods implements PodService {
     await target.resize(size.rows, size.columns);
   }
 
-  async stats(pod: string): Promise<GuestStats> {
+  async stats(pod: string): Promise<PodUsage> {
     const target = this.#registry.pod(pod, `Can not get Pod stats with pod ID(${pod})`);
     if (target.record.state.phase !== 'running')
       throw new HyperError('precondition', `Can not get pod stats for non-running pod (${pod})`);
-    return target.agent.stats();
+    return target.usage();
+  }
+
+  async processes(container: string): Promise<readonly GuestContainerProcess[]> {
+    const { pod, container: found } = this.#registry.find(container, `cannot find container ${container}`);
+    if (!found.isRunning)
+      throw new HyperError('precondition', `list processes: container "${found.record.name}" is not running`);
+    return pod.agent.containerProcesses(found.record.id);
   }
 
   async extract(container: string, directory: string, tar: AsyncIterable<Uint8Array>): Promise<void> {

@@ -16,6 +16,7 @@ import { podRoutes } from './pods.ts';
 import { portRoutes } from './ports.ts';
 import { serviceRoutes } from './services.ts';
 import { systemRoutes } from './system.ts';
+import { watchingRoutes } from './watching.ts';
 
 /** All routes, grouped as they are documented. */
 export function allRoutes(context: RouteContext): Readonly<Record<string, readonly Route[]>> {
@@ -26,7 +27,7 @@ export function allRoutes(context: RouteContext): Readonly<Record<string, readon
     Machines: machineRoutes(context),
     Containers: [...containerRoutes(context), ...containerFileRoutes(context), ...commitRoutes(context)],
     'Execs and sessions': execRoutes(context),
-    Events: eventRoutes(context),
+    'Events, waiting, processes': [...eventRoutes(context), ...watchingRoutes(context)],
     Images: [
       ...imageTransferRoutes(context),
       ...imageRoutes(context),

@@ -8,7 +8,8 @@ import type { Parameters } from '../parameters.ts';
 import { parseJson } from '../request-body.ts';
 import { podInfo } from '../shapes/pod-info.ts';
 import { podStats } from '../shapes/pod-stats.ts';
-import { ActionAnswer, EmptyAnswer, Labels, PodInfo, PodStats } from '../shapes/schemas.ts';
+import { ActionAnswer, EmptyAnswer, Labels, PodInfo } from '../shapes/schemas.ts';
+import { PodStats } from '../shapes/usage-schemas.ts';
 import type { RouteContext } from './context.ts';
 
 const SIGTERM = 15;

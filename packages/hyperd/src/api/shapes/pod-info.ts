@@ -27,8 +27,7 @@ function podPhase({ state }: PodView): PodInfo['status']['phase'] {
 
 /** `PodInfo` of /pod/info. */
 export function podInfo(view: PodView): PodInfo {
-  const { spec, state } = view;
-  const startedAt = 'startedAt' in state ? state.startedAt : undefined;
+  const { spec } = view;
   return {
     ...{ podID: view.id, podName: view.id, kind: 'Pod', apiVersion: API_VERSION },
     ...omitEmpty({ vm: view.machineId }),
@@ -41,15 +40,22 @@ export function podInfo(view: PodView): PodInfo {
       vcpu: spec.resource.vcpus,
       memory: spec.resource.memoryMib,
     }),
-    status: {
-      phase: podPhase(view),
-      ...omitEmpty({
-        message: state.phase === 'ended' ? state.message : undefined,
-        podIP: [...view.addresses],
-        startTime: startedAt ? time(startedAt) : undefined,
-        finishTime: state.phase === 'ended' ? time(state.finishedAt) : undefined,
-        containerStatus: view.containers.map(containerStatus),
-      }),
-    },
+    status: podStatus(view),
+  };
+}
+
+/** `PodStatus` of PodInfo. */
+export function podStatus(view: PodView): PodInfo['status'] {
+  const { state } = view;
+  const startedAt = 'startedAt' in state ? state.startedAt : undefined;
+  return {
+    phase: podPhase(view),
+    ...omitEmpty({
+      message: state.phase === 'ended' ? state.message : undefined,
+      podIP: [...view.addresses],
+      startTime: startedAt ? time(startedAt) : undefined,
+      finishTime: state.phase === 'ended' ? time(state.finishedAt) : undefined,
+      containerStatus: view.containers.map(containerStatus),
+    }),
   };
 }

@@ -1,18 +1,21 @@
 import type { Static } from 'typebox';
-import type { GuestStats, GuestUsage } from '../../guest/index.ts';
-import type * as schemas from './schemas.ts';
+import type { GuestFileSystem, GuestUsage } from '../../guest/index.ts';
+import type { DiskUsage, MachineDisk } from '../../machines/machine.ts';
+import type { PodUsage } from '../../pods/pod-service.ts';
+import type * as schemas from './usage-schemas.ts';
 
-/** The disks of a machine are behind one controller: its figures are told as those of one device. */
 const SCSI_DISK_MAJOR = 8;
+const SECTOR_BYTES = 512;
 
 type PodStats = Static<typeof schemas.PodStats>;
 
 /** PodStats of the original, with what each container has used. Times in ns, sizes in bytes. */
-export function podStats(stats: GuestStats, at: Date): PodStats {
+export function podStats({ guest: stats, disks }: PodUsage, at: Date): PodStats {
   const { total, interfaces, perCpuNs, loadAverage } = stats;
   return {
     cpu: { usage: cpuUsage(total, perCpuNs), load_average: Math.round(loadAverage * 1000) },
-    block: blockUsage(total),
+    block: diskUsage(disks),
+    processes: total.processes,
     memory: {
       ...memoryUsage(total),
       failcnt: total.oomKills,
@@ -28,7 +31,7 @@ export function podStats(stats: GuestStats, at: Date): PodStats {
         ...{ tx_errors: found.txErrors, tx_dropped: found.txDropped },
       })),
     },
-    filesystem: [],
+    filesystem: stats.fileSystems.map((found) => fileSystem(found, disks)),
     timestamp: at.toISOString(),
     container_stats: [...stats.containers].map(([containerId, usage]) => ({
       ...{ container_id: containerId, cpu: { usage: cpuUsage(usage, []) }, block: blockUsage(usage) },
@@ -51,7 +54,64 @@ function memoryUsage({
   return { usage: memoryBytes, working_set: Math.max(0, memoryBytes - memoryInactiveFileBytes) };
 }
 
-function blockUsage({ readBytes, writeBytes, reads, writes }: GuestUsage): PodStats['block'] {
+/** As the hypervisor counts it: a disk's `minor` is its SCSI target. */
+function diskUsage(disks: readonly MachineDisk[]): PodStats['block'] {
+  const each = (
+    read: (disk: DiskUsage) => number,
+    write: (disk: DiskUsage) => number,
+  ): PodStats['block']['io_serviced_recursive'] =>
+    disks.map((disk) => ({
+      ...{ name: disk.name, type: 'disk', source: '', major: SCSI_DISK_MAJOR, minor: disk.target },
+      stat: { Read: read(disk), Write: write(disk) },
+    }));
+  return {
+    io_service_bytes_recursive: each(
+      ({ readBytes }) => readBytes,
+      ({ writeBytes }) => writeBytes,
+    ),
+    io_serviced_recursive: each(
+      ({ reads }) => reads,
+      ({ writes }) => writes,
+    ),
+    io_queue_recursive: null,
+    io_service_time_recursive: each(
+      ({ readNs }) => readNs,
+      ({ writeNs }) => writeNs,
+    ),
+    io_wait_time_recursive: null,
+    io_merged_recursive: each(
+      ({ mergedReads }) => mergedReads,
+      ({ mergedWrites }) => mergedWrites,
+    ),
+    io_time_recursive: null,
+    sectors_recursive: each(
+      ({ readBytes }) => readBytes / SECTOR_BYTES,
+      ({ writeBytes }) => writeBytes / SECTOR_BYTES,
+    ),
+  };
+}
+
+function fileSystem(
+  { disk, sizeBytes, availableBytes }: GuestFileSystem,
+  disks: readonly MachineDisk[],
+): PodStats['filesystem'][number] {
+  const usage = disks.find(({ name }) => name === disk);
+  return {
+    ...{ device: disk, capacity: sizeBytes, usage: sizeBytes - availableBytes, available: availableBytes },
+    ...{ reads_completed: usage?.reads ?? 0, reads_merged: usage?.mergedReads ?? 0 },
+    ...{ sectors_read: (usage?.readBytes ?? 0) / SECTOR_BYTES, read_time: (usage?.readNs ?? 0) / 1e6 },
+    ...{ writes_completed: usage?.writes ?? 0, writes_merged: usage?.mergedWrites ?? 0 },
+    ...{ sectors_written: (usage?.writeBytes ?? 0) / SECTOR_BYTES, write_time: (usage?.writeNs ?? 0) / 1e6 },
+  };
+}
+
+/** As the guest's kernel counts it for a container. */
+function blockUsage({
+  readBytes,
+  writeBytes,
+  reads,
+  writes,
+}: GuestUsage): PodStats['container_stats'][number]['block'] {
   const device = { name: 'disk', type: 'disk', source: '', major: SCSI_DISK_MAJOR, minor: 0 };
   return {
     io_service_bytes_recursive: [{ ...device, stat: { Read: readBytes, Write: writeBytes } }],

@@ -112,6 +112,15 @@ export const PortMapping = Type.Object({
 
 export const PortMappings = Type.Object({ portMappings: Type.Array(PortMapping) });
 
+export const PodStatus = Type.Object({
+  phase: Type.Enum(['Pending', 'Running', 'Paused', 'Succeeded', 'Failed']),
+  message: text,
+  podIP: Type.Optional(Type.Array(Type.String({ description: 'address with prefix length' }))),
+  startTime: time,
+  finishTime: time,
+  containerStatus: Type.Optional(Type.Array(ContainerStatus)),
+});
+
 export const PodInfo = Type.Object({
   podID: Type.String(),
   podName: Type.String(),
@@ -127,73 +136,5 @@ export const PodInfo = Type.Object({
     memory: Type.Optional(Type.Integer({ description: 'MiB' })),
     portMappings: Type.Optional(Type.Array(PortMapping)),
   }),
-  status: Type.Object({
-    phase: Type.Enum(['Pending', 'Running', 'Paused', 'Succeeded', 'Failed']),
-    message: text,
-    podIP: Type.Optional(Type.Array(Type.String({ description: 'address with prefix length' }))),
-    startTime: time,
-    finishTime: time,
-    containerStatus: Type.Optional(Type.Array(ContainerStatus)),
-  }),
-});
-
-const cpu = Type.Object({
-  total: Type.Integer({ description: 'ns' }),
-  per_cpu_usage: Type.Array(count),
-  user: count,
-  system: count,
-});
-const blockFigures = Type.Array(
-  Type.Object({
-    name: Type.String(),
-    type: Type.String(),
-    source: Type.String(),
-    major: count,
-    minor: count,
-    stat: Type.Record(Type.String(), count),
-  }),
-);
-const block = Type.Object({
-  io_service_bytes_recursive: blockFigures,
-  io_serviced_recursive: blockFigures,
-});
-const faults = Type.Object({ pgfault: count, pgmajfault: count });
-
-export const PodStats = Type.Object({
-  cpu: Type.Object({ usage: cpu, load_average: count }),
-  block,
-  memory: Type.Object({
-    usage: Type.Integer({ description: 'bytes' }),
-    working_set: count,
-    failcnt: count,
-    limit: count,
-    container_data: faults,
-    hierarchical_data: faults,
-  }),
-  network: Type.Object({
-    interfaces: Type.Array(
-      Type.Object({
-        name: Type.String(),
-        rx_bytes: count,
-        rx_packets: count,
-        rx_errors: count,
-        rx_dropped: count,
-        tx_bytes: count,
-        tx_packets: count,
-        tx_errors: count,
-        tx_dropped: count,
-      }),
-    ),
-  }),
-  filesystem: Type.Array(Type.Object({})),
-  timestamp: Type.String({ format: 'date-time' }),
-  container_stats: Type.Array(
-    Type.Object({
-      container_id: Type.String(),
-      cpu: Type.Object({ usage: cpu }),
-      block,
-      memory: Type.Object({ usage: count, working_set: count }),
-      processes: count,
-    }),
-  ),
+  status: PodStatus,
 });

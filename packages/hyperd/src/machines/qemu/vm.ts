@@ -8,7 +8,8 @@ import { guestText } from '../../guest/index.ts';
 import type { HostPort, PortForward } from '../../networks/port-forward.ts';
 import type { Vm, VmRequest } from '../driver.ts';
 import { gone, type HostProcess, isAlive, kill, startTicksOf } from '../host-process.ts';
-import type { DiskImage, MachineExit } from '../machine.ts';
+import type { DiskImage, DiskUsage, MachineExit } from '../machine.ts';
+import { diskUsageOf } from './disk-usage.ts';
 import { addForwardCommand, parseForwards, removeForwardCommand } from './port-forwards.ts';
 import { connectQmp, connectUnix, type Qmp } from './qmp.ts';
 
@@ -87,6 +88,10 @@ export class QemuVm implements Vm {
 
   async forwardedPorts(): Promise<PortForward[]> {
     return parseForwards(await this.#monitor('info usernet'));
+  }
+
+  async diskUsage(): Promise<ReadonlyMap<number, DiskUsage>> {
+    return diskUsageOf(await this.qmp.execute('query-blockstats'));
   }
 
   async pause(): Promise<void> {
