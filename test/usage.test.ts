@@ -137,7 +137,7 @@ test('stats and top of what does not run are refused with the reason', async () 
   await daemon.hyperctl(['create', '--name', 'idle', 'busybox', 'true']);
   for (const [args, message] of [
     [['stats', 'idle'], /non-running pod \(idle\)/],
-    [['stats', 'nonesuch'], /unknown pod \(nonesuch\)/],
+    [['stats', 'nonesuch'], /nonesuch/],
     [['top', 'idle'], /container "idle" is not running/],
     [['top', 'nonesuch'], /nonesuch/],
   ] as const) {
