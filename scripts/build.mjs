@@ -1,4 +1,4 @@
-// Everything that is compiled: the guest agent and its initramfs, protocol code, the bundles of hyperd and hyperctl.
+// Everything that is compiled: the guest agent and its initramfs, QEMU's network guard, protocol code, the bundles of hyperd and hyperctl.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,6 +32,14 @@ export function build() {
     },
   );
   step(
+    'network guard',
+    {
+      inputs: ['host/network-guard.c', 'scripts/build.mjs'],
+      outputs: ['build/host/network-guard.so'],
+    },
+    compileNetworkGuard,
+  );
+  step(
     'protocol code',
     { inputs: ['guest/agent.proto', 'package-lock.json'], outputs: [`${GENERATED}/agent_pb.js`] },
     generateProtocol,
@@ -44,6 +52,16 @@ export function build() {
     },
     () => run('node_modules/.bin/node', [join(REPOSITORY, 'scripts/build.mjs'), 'bundle']),
   );
+}
+
+/** Replaced, not written over: machines may have the old one in memory. */
+function compileNetworkGuard() {
+  mkdirSync(join(BUILD, 'host'), { recursive: true });
+  const guard = join(BUILD, 'host/network-guard.so');
+  const warnings = ['-Wall', '-Wextra', '-Wconversion', '-Wshadow', '-Wno-sign-conversion', '-Werror'];
+  const options = ['-std=c11', '-D_GNU_SOURCE', '-Os', '-fstack-protector-strong', '-fPIC', '-shared', '-s'];
+  run('gcc', [...options, ...warnings, '-o', `${guard}.tmp`, 'host/network-guard.c']);
+  renameSync(`${guard}.tmp`, guard);
 }
 
 function generateProtocol() {

@@ -38,7 +38,8 @@ async function open(
   initrd = join(guest, 'initramfs.cpio'),
   timing: { readonly bootTimeoutMs?: number } = {},
 ): Promise<MachineService> {
-  const driver = createQemuDriver({ kernel: join(guest, 'vmlinux'), initrd });
+  const networkGuard = join(guest, '../host/network-guard.so');
+  const driver = createQemuDriver({ kernel: join(guest, 'vmlinux'), initrd, networkGuard });
   return createMachineService({
     ...{ root, state, driver, connectAgent, logger: silent, events: new Events(), ...timing },
   });

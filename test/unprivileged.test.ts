@@ -18,6 +18,7 @@ function readableCopy(): string {
     'packages/hyperd/dist',
     'packages/hyperctl/dist',
     'build/images',
+    'build/host',
     'node_modules/.bin/node',
   ];
   const guest = ['build/guest/vmlinux', 'build/guest/initramfs.cpio'];

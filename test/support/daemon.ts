@@ -41,6 +41,8 @@ export interface DaemonOptions {
   readonly args?: readonly string[];
   /** Run as this user and group id. */
   readonly uid?: number;
+  /** A program with arguments that runs it, and becomes it. */
+  readonly runner?: readonly string[];
   /** Where `bin/` lies (default: this repository). */
   readonly checkout?: string;
 }
@@ -57,9 +59,10 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
 
   function launch(): ChildProcess {
     const log = openSync(join(root, 'daemon.log'), 'a');
+    const [program = '', ...args] = [...(options.runner ?? []), join(bin, 'hyperd')];
     return spawn(
-      join(bin, 'hyperd'),
-      ['--root', join(root, 'r'), '--host', `unix://${socket}`, ...(options.args ?? [])],
+      program,
+      [...args, '--root', join(root, 'r'), '--host', `unix://${socket}`, ...(options.args ?? [])],
       { stdio: ['ignore', log, log], env, cwd: root, ...identity },
     );
   }

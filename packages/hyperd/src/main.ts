@@ -22,6 +22,7 @@ import { VERSION } from './version.ts';
 
 /** What set-up makes; the bundle and the sources lie equally deep below the repository. */
 const BUILD_DIRECTORY = join(import.meta.dirname, '../../../build');
+const NETWORK_GUARD = join(BUILD_DIRECTORY, 'host/network-guard.so');
 const DEFAULT_SHAPE = { vcpus: 1, memoryMib: 128 };
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -41,7 +42,7 @@ async function serve(config: Config): Promise<void> {
     pino.destination({ fd: 2, sync: true }),
   );
   for (const warning of config.warnings) logger.warn({}, warning);
-  for (const path of [config.kernel, config.initrd]) requireReadable(path);
+  for (const path of [config.kernel, config.initrd, NETWORK_GUARD]) requireReadable(path);
   const ended = nextSignal();
   const { root } = config;
   const events = new Events();
@@ -50,7 +51,7 @@ async function serve(config: Config): Promise<void> {
     ...{ root, state, logger, events, maxImageBytes: config.maxImageBytes },
     registries: { ...config.registries, env: process.env },
   });
-  const driver = createQemuDriver({ kernel: config.kernel, initrd: config.initrd });
+  const driver = createQemuDriver({ ...config, networkGuard: NETWORK_GUARD });
   await using machines = await createMachineService({ root, state, driver, connectAgent, logger, events });
   await using pods = new Pods({
     ...{ root, records: createPodRecords(state), machines, images, logger, events },
@@ -84,13 +85,9 @@ function requireReadable(path: string): void {
   try {
     accessSync(path, constants.R_OK);
   } catch (error) {
-    throw new HyperError(
-      'invalid-argument',
-      `read guest file ${path}: ${messageOf(error)}; "npm run setup" makes it`,
-      {
-        cause: error,
-      },
-    );
+    throw new HyperError('invalid-argument', `read ${path}: ${messageOf(error)}; "npm run setup" makes it`, {
+      cause: error,
+    });
   }
 }
 

@@ -74,6 +74,15 @@ test('registries are told by flag or file', () => {
   assert.equal(fromFlags.maxImageBytes, 500 * 1024 ** 2);
 });
 
+test('ports are published on all addresses and loopback is closed to pods, unless flag or file says otherwise', () => {
+  const network = ({ publishAddress, hostLoopback }: Config) => [publishAddress, hostLoopback];
+  assert.deepEqual(network(load([])), ['0.0.0.0', false]);
+  const file = 'PublishAddress=127.0.0.1\nHostLoopback=yes';
+  assert.deepEqual(network(load([], file)), ['127.0.0.1', true]);
+  assert.deepEqual(network(load(['--publish-address', '10.0.0.1'], file)), ['10.0.0.1', true]);
+  assert.deepEqual(network(load(['--host-loopback'])), ['0.0.0.0', true]);
+});
+
 test('unknown keys and keys without effect are warnings that name file and line', () => {
   const { warnings } = load([], 'Nonsense=1\nBridge=hyper0\n[Other]\nx=y\n');
   assert.match(warnings[0] ?? '', /config:1: unknown key "Nonsense"/);
@@ -88,6 +97,8 @@ for (const [file, message] of [
   ['GDBTCPPort=-1', /want a whole number/],
   ['RegistryMirror=ftp://x', /config:1: RegistryMirror is "ftp:\/\/x"; want URL or HOST=URL/],
   ['MaxImageSize=0', /config:1: MaxImageSize is "0"; want a size from 1 on/],
+  ['PublishAddress=localhost', /config:1: PublishAddress is "localhost"; want an IPv4 address/],
+  ['HostLoopback=maybe', /want true or false/],
   ['Hypervisor=vmware', /config:1: Hypervisor is "vmware"; want qemu/],
   ['Hypervisor=xen', /this version has qemu/],
   ['no equals sign', /config:1: "no equals sign"; want Key=Value/],
@@ -108,6 +119,7 @@ for (const argv of [
   ['--registry-mirror', 'mirror.example'],
   ['--max-image-size', '12X'],
   ['--hypervisor', 'xen'],
+  ['--publish-address', '::1'],
   ['positional'],
 ]) {
   test(`"${argv.join(' ')}" is refused`, () => {

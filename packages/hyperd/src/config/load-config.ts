@@ -5,7 +5,17 @@ import { parseArgs } from 'node:util';
 import { defaultHost } from '@hyperd/client';
 import { HyperError, messageOf } from '../errors.ts';
 import { type IniEntry, parseIni } from './ini.ts';
-import { bytesOf, ipv4, type Kind, listOf, mirrorList, OPEN_SECTIONS, SETTINGS, size } from './settings.ts';
+import {
+  bytesOf,
+  ipv4,
+  isTrue,
+  type Kind,
+  listOf,
+  mirrorList,
+  OPEN_SECTIONS,
+  SETTINGS,
+  size,
+} from './settings.ts';
 
 /** What the daemon is told by flags and file, checked, with defaults. */
 export interface Config {
@@ -17,6 +27,8 @@ export interface Config {
   readonly registries: RegistrySettings;
   /** IPv4 address of the host where ports are published that name none. */
   readonly publishAddress: string;
+  /** Whether pods reach the host's loopback address, as 10.0.2.2. */
+  readonly hostLoopback: boolean;
   /** Bound on an image's uncompressed layers, in bytes. */
   readonly maxImageBytes: number;
   /** Directory of the containers' logs. */
@@ -63,6 +75,7 @@ const FLAGS = {
   'certs-dir': { type: 'string', multiple: true },
   'max-image-size': { type: 'string' },
   'publish-address': { type: 'string' },
+  'host-loopback': { type: 'boolean' },
   noniptables: { type: 'boolean' },
   nondaemon: { type: 'boolean' },
   'log-level': { type: 'string' },
@@ -91,6 +104,7 @@ Runs OCI images as pods in virtual machines.
                              (default: certs.d in /etc/hyper, /etc/docker and /etc/containers)
   --max-image-size SIZE      the most that an image may have uncompressed, such as 8G or 500M (default: 64G)
   --publish-address ADDRESS  where ports are published that name no address (default: 0.0.0.0, every address of the host)
+  --host-loopback            let pods reach the host's loopback address, as 10.0.2.2: only where all of them are trusted
   --log-level LEVEL          ${LOG_LEVELS.join(', ')} (default: info)
   --version                  print the version
   -h, --help                 print this help
@@ -130,6 +144,7 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
       ),
       publishAddress:
         checked('publish-address', flags['publish-address'], ipv4) ?? file.publishaddress ?? '0.0.0.0',
+      hostLoopback: flags['host-loopback'] ?? isTrue(file.hostloopback),
       logDirectory: file.podlogprefix ?? join(root, 'pods'),
       logLevel: logLevel(flags['log-level']),
     },

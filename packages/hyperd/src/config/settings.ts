@@ -13,6 +13,11 @@ const bool: Kind = {
   allowed: 'true or false',
   accepts: (value) => /^(true|false|yes|no|on|off|1|0)$/i.test(value),
 };
+/** What a setting of kind `bool` means; false where it is not given. */
+export function isTrue(value: string | undefined): boolean {
+  return /^(true|yes|on|1)$/i.test(value ?? '');
+}
+
 const count: Kind = { allowed: 'a whole number from 0 on', accepts: (value) => /^\d{1,9}$/.test(value) };
 const host: Kind = {
   allowed: 'unix:///PATH or tcp://ADDRESS:PORT',
@@ -76,6 +81,7 @@ export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Setting>>
     certsdir: used(text),
     maximagesize: used(size),
     publishaddress: used(ipv4),
+    hostloopback: used(bool),
     grpchost: idle(text),
     storagedriver: idle(text),
     storagebasesize: idle(text),

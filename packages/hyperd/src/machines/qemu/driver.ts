@@ -17,10 +17,15 @@ const MIGRATION_TIMEOUT_MS = 60_000;
 export interface QemuOptions {
   readonly kernel: string;
   readonly initrd: string;
+  /** Library that keeps guests from the host's loopback address: host/network-guard.c. */
+  readonly networkGuard: string;
+  /** Lets guests reach the host's loopback address, as 10.0.2.2. */
+  readonly hostLoopback?: boolean;
 }
 
 /** QEMU on this host: KVM where /dev/kvm can be opened, else TCG. */
-export function createQemuDriver({ kernel, initrd }: QemuOptions): VmDriver {
+export function createQemuDriver(options: QemuOptions): VmDriver {
+  const { kernel, initrd, networkGuard, hostLoopback = false } = options;
   let known: Promise<HypervisorInfo & { accelerator: Accelerator }> | undefined;
   const info = () => {
     known ??= inspectHost();
@@ -31,7 +36,8 @@ export function createQemuDriver({ kernel, initrd }: QemuOptions): VmDriver {
     const { accelerator } = await info();
     const { directory, hardware } = request;
     const line = { accelerator, directory, hardware, kernel, initrd, memory };
-    return spawnQemu(request, qemuArguments(line), state);
+    const guard = { path: networkGuard, hostLoopback };
+    return spawnQemu(request, { args: qemuArguments(line), guard, ...(state && { state }) });
   }
 
   return {

@@ -10,6 +10,7 @@ import type { Vm, VmRequest } from '../driver.ts';
 import { gone, type HostProcess, isAlive, kill, startTicksOf } from '../host-process.ts';
 import type { DiskImage, DiskUsage, MachineExit } from '../machine.ts';
 import { diskUsageOf } from './disk-usage.ts';
+import { guarded, type NetworkGuard, requireGuarded } from './network-guard.ts';
 import { addForwardCommand, parseForwards, removeForwardCommand } from './port-forwards.ts';
 import { connectQmp, connectUnix, type Qmp } from './qmp.ts';
 
@@ -138,19 +139,22 @@ export class QemuVm implements Vm {
   }
 }
 
-/** Starts QEMU in a session of its own, so that it outlives the daemon, and takes control of it. `state`: descriptor 3 of the process. */
-export async function spawnQemu(
-  request: VmRequest,
-  args: readonly string[],
-  state?: string,
-): Promise<QemuVm> {
+export interface QemuStart {
+  readonly args: readonly string[];
+  readonly guard: NetworkGuard;
+  /** File that becomes descriptor 3 of the process. */
+  readonly state?: string;
+}
+
+/** Starts QEMU in a session of its own, so that it outlives the daemon, and takes control of it. */
+export async function spawnQemu(request: VmRequest, { args, guard, state }: QemuStart): Promise<QemuVm> {
   const { directory } = request;
   const log = openSync(join(directory, 'qemu.log'), 'a', 0o600);
   const stateFd = state === undefined ? undefined : openSync(state, 'r');
   let child: ChildProcess;
   try {
     const stdio = ['ignore', log, log, ...(stateFd === undefined ? [] : [stateFd])] as const;
-    child = spawn(QEMU_PROGRAM, [...args], { stdio: [...stdio], detached: true, cwd: directory });
+    child = spawn(QEMU_PROGRAM, [...args], { stdio: [...stdio], detached: true, ...guarded(guard) });
   } finally {
     closeSync(log);
     if (stateFd !== undefined) closeSync(stateFd);
@@ -172,7 +176,9 @@ export async function spawnQemu(
   const process_ = { pid, startTicks };
   try {
     request.onSpawn?.(process_);
-    return await takeControl(process_, directory);
+    const vm = await takeControl(process_, directory);
+    await requireGuarded(process_.pid, guard);
+    return vm;
   } catch (error) {
     kill(process_);
     await gone(process_, DEATH_TIMEOUT_MS);

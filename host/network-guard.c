@@ -1,0 +1,113 @@
+// Preloaded into every QEMU. QEMU's user-mode network turns what a guest sends into calls of connect(2) and sendto(2) made on the host, and
+// takes the guest's 10.0.2.2 for the host's loopback address: services that trust whoever reaches them there (databases, hyperd's own API on
+// TCP) would be open to every guest. QEMU has no option against it, so the calls themselves are refused here, where no guest gets at them.
+//
+// Let through are port 53, where the host's resolver may listen, and answers to datagrams that came in through a published port.
+// HYPERD_HOST_LOOPBACK=1 lets everything through.
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { DNS_PORT = 53, PEERS = 1024, BACKLOG = 1024 };
+
+typedef int connect_call(int, const struct sockaddr *, socklen_t);
+typedef int listen_call(int, int);
+typedef ssize_t sendto_call(int, const void *, size_t, int, const struct sockaddr *, socklen_t);
+typedef ssize_t recvfrom_call(int, void *, size_t, int, struct sockaddr *, socklen_t *);
+
+static connect_call *next_connect;
+static listen_call *next_listen;
+static sendto_call *next_sendto;
+static recvfrom_call *next_recvfrom;
+static bool open_to_guests;
+
+// Senders on the loopback address, the oldest of them overwritten first. QEMU runs its network under one lock, so this needs none.
+static struct peer {
+  int fd;
+  struct sockaddr_in6 address;
+} peers[PEERS];
+static size_t next_peer;
+
+__attribute__((constructor)) static void prepare(void) {
+  const char *setting = getenv("HYPERD_HOST_LOOPBACK");
+  open_to_guests = setting && strcmp(setting, "1") == 0;
+  next_connect = (connect_call *)dlsym(RTLD_NEXT, "connect");
+  next_listen = (listen_call *)dlsym(RTLD_NEXT, "listen");
+  next_sendto = (sendto_call *)dlsym(RTLD_NEXT, "sendto");
+  next_recvfrom = (recvfrom_call *)dlsym(RTLD_NEXT, "recvfrom");
+  if (!next_connect || !next_listen || !next_sendto || !next_recvfrom) abort();
+}
+
+// The address as one of IPv6, with nothing in it but address and port. False: of another kind.
+static bool plain_address(const struct sockaddr *address, socklen_t length, struct sockaddr_in6 *plain) {
+  if (!address || length < sizeof(sa_family_t)) return false;
+  *plain = (struct sockaddr_in6){.sin6_family = AF_INET6};
+  if (address->sa_family == AF_INET6 && length >= sizeof *plain) {
+    struct sockaddr_in6 in6;
+    memcpy(&in6, address, sizeof in6);
+    plain->sin6_addr = in6.sin6_addr;
+    plain->sin6_port = in6.sin6_port;
+    return true;
+  }
+  if (address->sa_family != AF_INET || length < sizeof(struct sockaddr_in)) return false;
+  struct sockaddr_in in;
+  memcpy(&in, address, sizeof in);
+  plain->sin6_addr.s6_addr[10] = plain->sin6_addr.s6_addr[11] = 0xff;
+  memcpy(&plain->sin6_addr.s6_addr[12], &in.sin_addr, sizeof in.sin_addr);
+  plain->sin6_port = in.sin_port;
+  return true;
+}
+
+// 127.0.0.0/8 and ::1, and the unspecified addresses, which lead there as well.
+static bool is_loopback(const struct in6_addr *address) {
+  if (!IN6_IS_ADDR_V4MAPPED(address)) return IN6_IS_ADDR_LOOPBACK(address) || IN6_IS_ADDR_UNSPECIFIED(address);
+  return address->s6_addr[12] == 127 || address->s6_addr[12] == 0;
+}
+
+static struct peer *find_peer(int fd, const struct sockaddr_in6 *address) {
+  for (size_t i = 0; i < PEERS; i++) {
+    if (peers[i].fd == fd && peers[i].address.sin6_port == address->sin6_port &&
+        memcmp(&peers[i].address.sin6_addr, &address->sin6_addr, sizeof address->sin6_addr) == 0) {
+      return &peers[i];
+    }
+  }
+  return NULL;
+}
+
+static bool is_refused(const struct sockaddr *address, socklen_t length, struct sockaddr_in6 *plain) {
+  return !open_to_guests && plain_address(address, length, plain) && is_loopback(&plain->sin6_addr) &&
+         ntohs(plain->sin6_port) != DNS_PORT;
+}
+
+int connect(int fd, const struct sockaddr *address, socklen_t length) {
+  struct sockaddr_in6 plain;
+  if (!is_refused(address, length, &plain)) return next_connect(fd, address, length);
+  errno = ECONNREFUSED;
+  return -1;
+}
+
+ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *address, socklen_t length) {
+  struct sockaddr_in6 plain;
+  if (!is_refused(address, length, &plain) || find_peer(fd, &plain)) {
+    return next_sendto(fd, data, size, flags, address, length);
+  }
+  errno = ECONNREFUSED;
+  return -1;
+}
+
+ssize_t recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *address, socklen_t *length) {
+  ssize_t received = next_recvfrom(fd, data, size, flags, address, length);
+  struct sockaddr_in6 plain;
+  if (received >= 0 && length && is_refused(address, *length, &plain) && !find_peer(fd, &plain)) {
+    peers[next_peer++ % PEERS] = (struct peer){.fd = fd, .address = plain};
+  }
+  return received;
+}
+
+// QEMU lets one connection wait at a published port: others that come at the same moment would be lost for a second.
+int listen(int fd, int backlog) { return next_listen(fd, backlog < BACKLOG ? BACKLOG : backlog); }
