@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, createServer, isIPv6 } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -46,7 +46,7 @@ async function serveAt(address: string): Promise<AsyncDisposable & { readonly po
   tcp.listen(0, address);
   await once(tcp, 'listening');
   const { port } = tcp.address() as AddressInfo;
-  const udp = createSocket('udp4');
+  const udp = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
   udp.on('message', (_, peer) => udp.send('over udp', peer.port, peer.address));
   udp.bind(port, address);
   await once(udp, 'listening');
@@ -66,12 +66,28 @@ test('a pod reaches servers outside, over tcp and udp', { skip: !hostAddress() }
   assert.equal((await exec('/net-tool', 'ask', address, `${server.port}`, 'x')).stdout, 'over udp');
 });
 
+test('a pod reaches servers outside over IPv6, where the host has it', {
+  skip: !hostAddress('IPv6'),
+}, async () => {
+  const address = hostAddress('IPv6') ?? '';
+  await using server = await serveAt(address);
+  assert.equal((await exec('nc', address, `${server.port}`)).stdout, 'over tcp\n');
+});
+
 test("what listens on the host's loopback address is out of a pod's reach", async () => {
   await using server = await serveAt('127.0.0.1');
   for (const address of ['10.0.2.2', '255.255.255.255']) {
     assert.equal((await exec('/net-tool', 'ask', address, `${server.port}`, 'x')).stdout, '', address);
   }
   const { code, stdout } = await exec('nc', '-w', '5', '10.0.2.2', `${server.port}`);
+  assert.deepEqual([code, stdout], [1, '']);
+});
+
+test('nor is what listens there over IPv6', { skip: !hostAddress('IPv6') }, async () => {
+  await using server = await serveAt('::1');
+  const gateway = /default via (\S+)/.exec((await exec('ip', '-6', 'route')).stdout)?.[1] ?? '';
+  assert.match(gateway, /^fd00:.*:2$/);
+  const { code, stdout } = await exec('nc', '-w', '5', gateway, `${server.port}`);
   assert.deepEqual([code, stdout], [1, '']);
 });
 

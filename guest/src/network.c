@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "network6.h"
+
 enum { ETHERNET_MTU_MIN = 68, MTU_MAX = 65535 };
 
 static bool parse_mac(const char *text, unsigned char mac[6]) {
@@ -83,6 +85,7 @@ static bool apply(int fd, const char *name, const struct plan *plan, uint32_t mt
   if (ioctl(fd, SIOCSIFADDR, &request) < 0) return fail_errno(failure, "set address of \"%s\"", name);
   put_address(&request.ifr_netmask, plan->mask);
   if (ioctl(fd, SIOCSIFNETMASK, &request) < 0) return fail_errno(failure, "set network mask of \"%s\"", name);
+  network6_prepare(name);
   request.ifr_flags = IFF_UP | IFF_RUNNING | IFF_BROADCAST | IFF_MULTICAST;
   if (ioctl(fd, SIOCSIFFLAGS, &request) < 0) return fail_errno(failure, "raise \"%s\"", name);
   return true;
@@ -105,7 +108,8 @@ bool network_configure(const Network *network, struct failure *failure) {
   if (fd < 0) return fail_errno(failure, "configure network");
   char name[IF_NAMESIZE];
   bool done = find_interface(fd, name) || fail(failure, Error_Code_PRECONDITION, "configure network: no ethernet interface");
-  done = done && apply(fd, name, &plan, network->mtu, failure) && (!plan.has_gateway || add_gateway(fd, plan.gateway, failure));
+  done = done && apply(fd, name, &plan, network->mtu, failure) &&
+         (!plan.has_gateway || add_gateway(fd, plan.gateway, failure)) && network6_configure(name, network, failure);
   close(fd);
   return done;
 }

@@ -24,6 +24,10 @@ export interface GuestNetwork {
   readonly prefixLength: number;
   readonly gateway: string;
   readonly mtu: number;
+  /** Empty: the guest has no IPv6. */
+  readonly address6: string;
+  readonly prefixLength6: number;
+  readonly gateway6: string;
 }
 
 export interface GuestDisk {

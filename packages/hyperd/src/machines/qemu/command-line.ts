@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { USER_MODE_NETWORK6 } from '../../networks/user-mode.ts';
 import type { VmHardware } from '../driver.ts';
 import { NETDEV } from './port-forwards.ts';
 
@@ -53,7 +54,7 @@ export function qemuArguments(line: CommandLine): string[] {
     ...['-device', 'virtio-scsi-pci,id=scsi0,hotplug=off'], // the agent scans the target it is told
     ...[
       '-netdev',
-      `user,id=${NETDEV},ipv6=off`,
+      `user,id=${NETDEV},ipv6-net=${USER_MODE_NETWORK6}`,
       '-device',
       `virtio-net-pci,netdev=${NETDEV},romfile=,mac=52:54:00:00:00:01`,
     ],
