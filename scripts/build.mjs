@@ -19,16 +19,18 @@ export function build() {
     'guest/agent.proto',
     'guest/agent.options',
     'guest/initramfs.sh',
+    'guest/modules.sh',
+    'guest/modules-disk.sh',
   ];
   step(
     'guest agent and initramfs',
     {
       inputs: [...guest, 'build/cache/kernel/PACKAGE'],
-      outputs: ['build/guest/agent', 'build/guest/initramfs.cpio'],
+      outputs: ['build/guest/agent', 'build/guest/initramfs.cpio', 'build/guest/modules.erofs'],
     },
     () => {
       const settings = [`OUT=${join(BUILD, 'guest')}`, `KERNEL_MODULES=${KERNEL}`];
-      run('make', ['-s', '-C', 'guest', 'agent', 'initramfs', ...settings]);
+      run('make', ['-s', '-C', 'guest', 'agent', 'initramfs', 'modules-disk', ...settings]);
     },
   );
   step(

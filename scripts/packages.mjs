@@ -8,10 +8,10 @@ export const RUN_PACKAGES = ['qemu-system-x86', 'e2fsprogs', 'xz-utils', 'bzip2'
 /** What building the guest needs. */
 export const BUILD_PACKAGES = [
   ...['gcc', 'libc6-dev', 'linux-libc-dev', 'make', 'binutils', 'cpio', 'xz-utils', 'musl-tools'],
-  ...['nanopb', 'libnanopb-dev', 'protobuf-compiler', 'busybox-static'],
+  ...['nanopb', 'libnanopb-dev', 'protobuf-compiler', 'busybox-static', 'erofs-utils'],
 ];
 /** What the tests need besides. */
-export const TEST_PACKAGES = ['qemu-utils', 'zstd', 'skopeo', 'clang', 'erofs-utils'];
+export const TEST_PACKAGES = ['qemu-utils', 'zstd', 'skopeo', 'clang'];
 
 // What apt and dpkg say is read: it has to be in English.
 const SPAWN = { encoding: 'utf8', maxBuffer: 1 << 28, env: { ...process.env, LC_ALL: 'C' } };

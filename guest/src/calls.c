@@ -7,9 +7,11 @@
 
 #include "agent.pb.h"
 #include "answer.h"
+#include "balancer.h"
 #include "container.h"
 #include "disk.h"
 #include "identity.h"
+#include "late-modules.h"
 #include "outbox.h"
 #include "port.h"
 #include "process-io.h"
@@ -86,6 +88,7 @@ static void dispatch(struct call call, const ToAgent *message) {
   case ToAgent_hello_tag: hello(call, &message->call.hello); return;
   case ToAgent_attach_disk_tag: disk_attach(call, &message->call.attach_disk); return;
   case ToAgent_detach_disk_tag: disk_detach(call, message->call.detach_disk.name); return;
+  case ToAgent_load_modules_tag: late_modules_load(call, message->call.load_modules.disk); return;
   case ToAgent_start_container_tag: container_start(call, &message->call.start_container); return;
   case ToAgent_remove_container_tag: container_remove(call, &message->call.remove_container); return;
   case ToAgent_start_process_tag: start_process(call, &message->call.start_process); return;
@@ -96,6 +99,7 @@ static void dispatch(struct call call, const ToAgent *message) {
   case ToAgent_configure_tag: done = identity_configure(&message->call.configure, &failure); break;
   case ToAgent_set_clock_tag: done = identity_set_clock(message->call.set_clock.realtime_ns, &failure); break;
   case ToAgent_set_hostname_tag: done = identity_set_hostname(message->call.set_hostname.hostname, &failure); break;
+  case ToAgent_set_services_tag: done = balancer_set(&message->call.set_services, &failure); break;
   case ToAgent_signal_process_tag:
     done = process_signal(message->call.signal_process.process_id, message->call.signal_process.signal, &failure);
     break;

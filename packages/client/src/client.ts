@@ -4,7 +4,7 @@ import type { RegistryAuth } from './image-types.ts';
 import { Images } from './images.ts';
 import { splitFields } from './lists.ts';
 import type { Session } from './session.ts';
-import { Transport } from './transport.ts';
+import { type Query, Transport } from './transport.ts';
 import type {
   ContainerInfo,
   ContainerSpec,
@@ -12,6 +12,7 @@ import type {
   DaemonInfo,
   MachineSummary,
   PodInfo,
+  PodServiceAddress,
   PodSpec,
   PodSummary,
   PortMapping,
@@ -157,6 +158,27 @@ export class Client implements Disposable {
   /** Takes back every published port whose protocol and container port are those of one of `mappings`. */
   deletePortMappings(pod: string, mappings: readonly PortMapping[]): Promise<void> {
     return this.#http.done('PUT', `${portsPath(pod)}/delete`, { body: mappings });
+  }
+
+  /** The balanced addresses of a pod. */
+  async services(pod: string): Promise<PodServiceAddress[]> {
+    const query = { podId: pod };
+    return (await this.#http.json<PodServiceAddress[] | null>('GET', '/service/list', { query })) ?? [];
+  }
+
+  /** Adds services to a pod; one that is there already is refused. */
+  addServices(pod: string, services: readonly PodServiceAddress[]): Promise<void> {
+    return this.#http.done('POST', '/service/add', servicesQuery(pod, services));
+  }
+
+  /** Has the pod balance these and no others. */
+  updateServices(pod: string, services: readonly PodServiceAddress[]): Promise<void> {
+    return this.#http.done('POST', '/service/update', servicesQuery(pod, services));
+  }
+
+  /** Removes the services with the same addresses, ports and protocols. */
+  deleteServices(pod: string, services: readonly PodServiceAddress[]): Promise<void> {
+    return this.#http.done('DELETE', '/service', servicesQuery(pod, services));
   }
 
   /** Resolves with the container's id. */
@@ -318,4 +340,8 @@ export class Client implements Disposable {
 
 function portsPath(pod: string): string {
   return `/pod/${encodeURIComponent(pod)}/portmappings`;
+}
+
+function servicesQuery(pod: string, services: readonly PodServiceAddress[]): { readonly query: Query } {
+  return { query: { podId: pod, services: JSON.stringify(services) } };
 }

@@ -120,6 +120,16 @@ export interface PodInfo {
   };
 }
 
+/** An address in a pod whose connections go to the hosts in turn. */
+export interface PodServiceAddress {
+  /** IPv4. */
+  readonly serviceIP: string;
+  readonly servicePort: number;
+  /** `tcp` (the default) or `udp` */
+  readonly protocol?: string;
+  readonly hosts?: readonly { readonly hostIP: string; readonly hostPort: number }[];
+}
+
 export interface PodSummary {
   readonly id: string;
   readonly name: string;

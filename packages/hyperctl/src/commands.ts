@@ -73,6 +73,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     () => import('./commands/inspect.ts'),
   ),
   entry('ports', 'List, add or delete published ports of a pod', () => import('./commands/ports.ts')),
+  entry(
+    'service',
+    'List, add, replace or remove balanced addresses of a pod',
+    () => import('./commands/service.ts'),
+  ),
   entry('commit', 'Make an image of what a container has changed', () => import('./commands/commit.ts')),
   entry('images', 'List images', () => import('./commands/images.ts')),
   entry('pull', 'Pull an image from its registry', () => import('./commands/pull.ts')),

@@ -52,7 +52,9 @@ async function serve(config: Config): Promise<void> {
     registries: { ...config.registries, env: process.env },
   });
   const driver = createQemuDriver({ ...config, networkGuard: NETWORK_GUARD });
-  await using machines = await createMachineService({ root, state, driver, connectAgent, logger, events });
+  await using machines = await createMachineService({
+    ...{ root, state, driver, connectAgent, logger, events, modulesDisk: config.modulesDisk },
+  });
   await using pods = new Pods({
     ...{ root, records: createPodRecords(state), machines, images, logger, events },
     hostPorts: new HostPorts(config.publishAddress),

@@ -24,6 +24,8 @@ export interface Config {
   readonly hosts: readonly string[];
   readonly kernel: string;
   readonly initrd: string;
+  /** Modules of our own kernel that few machines need; another kernel has to have them built in. */
+  readonly modulesDisk: string | undefined;
   readonly registries: RegistrySettings;
   /** IPv4 address of the host where ports are published that name none. */
   readonly publishAddress: string;
@@ -127,6 +129,7 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
     config: {
       ...{ root, hosts, warnings },
       kernel: resolve(flags.kernel ?? file.kernel ?? join(guestDirectory, 'vmlinux')),
+      modulesDisk: (flags.kernel ?? file.kernel) ? undefined : join(guestDirectory, 'modules.erofs'),
       initrd: resolve(flags.initrd ?? file.initrd ?? join(guestDirectory, 'initramfs.cpio')),
       registries: {
         insecureRegistries: listOf(

@@ -37,6 +37,14 @@ export interface GuestDisk {
   readonly name: string;
 }
 
+/** Connections of the machine to `address:port` (IPv4) go to the backends in turn. */
+export interface GuestService {
+  readonly address: string;
+  readonly port: number;
+  readonly udp: boolean;
+  readonly backends: readonly { readonly address: string; readonly port: number }[];
+}
+
 export interface ProcessSpec {
   /** Chosen by the caller, unique in the machine's life. */
   readonly id: number;
@@ -232,6 +240,10 @@ export interface GuestAgent extends AsyncDisposable {
   setHostname(hostname: string): Promise<void>;
   attachDisk(disk: GuestDisk): Promise<void>;
   detachDisk(name: string): Promise<void>;
+  /** Loads the kernel modules of an attached disk. Repeatable. */
+  loadModules(disk: string): Promise<void>;
+  /** Has the guest's kernel balance these and no others; connections of what stays go on. */
+  setServices(services: readonly GuestService[]): Promise<void>;
   /** Rejects with `command-not-found`/`command-not-executable` as CommandError. */
   startContainer(start: ContainerStart, sink: OutputSink): Promise<GuestProcess>;
   /** `containerId` empty: in the agent's own namespaces. */

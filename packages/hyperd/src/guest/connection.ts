@@ -12,6 +12,7 @@ import type {
   GuestIdentity,
   GuestProcess,
   GuestProcessState,
+  GuestService,
   GuestStats,
   OutputSink,
   ProcessSpec,
@@ -176,6 +177,15 @@ class Connection implements GuestAgent, ProcessLink {
 
   async detachDisk(name: string): Promise<void> {
     await this.#call({ case: 'detachDisk', value: { name } });
+  }
+
+  async loadModules(disk: string): Promise<void> {
+    await this.#call({ case: 'loadModules', value: { disk } });
+  }
+
+  async setServices(services: readonly GuestService[]): Promise<void> {
+    const value = { services: services.map((service) => ({ ...service, backends: [...service.backends] })) };
+    await this.#call({ case: 'setServices', value });
   }
 
   startContainer(start: ContainerStart, sink: OutputSink): Promise<GuestProcess> {

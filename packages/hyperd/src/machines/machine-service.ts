@@ -33,6 +33,8 @@ export interface MachineServiceOptions {
   readonly connectAgent: ConnectAgent;
   readonly logger: Logger;
   readonly events: Events;
+  /** Disk of kernel modules that few machines need. */
+  readonly modulesDisk?: string | undefined;
   /** How long a machine may take from power-on to its agent's answer, in ms (default 120,000: emulated machines are slow). */
   readonly bootTimeoutMs?: number;
 }
@@ -213,6 +215,7 @@ class Machines implements MachineService {
   ): RunningMachine {
     const machine = new RunningMachine({
       ...{ id, shape, owner, vm, agent, disks, directory: join(this.#directory, id), records: this.#records },
+      modulesDisk: this.#options.modulesDisk,
       onGone: (gone) => this.#running.delete(gone),
     });
     this.#running.set(id, machine);

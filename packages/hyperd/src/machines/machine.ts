@@ -1,4 +1,4 @@
-import type { GuestAgent, GuestIdentity } from '../guest/index.ts';
+import type { GuestAgent, GuestIdentity, GuestService } from '../guest/index.ts';
 import type { MachineId, PodId } from '../ids.ts';
 import type { HostPort, PortForward } from '../networks/port-forward.ts';
 
@@ -64,6 +64,8 @@ export interface Machine {
   unforwardPort(port: HostPort): Promise<void>;
   forwardedPorts(): Promise<PortForward[]>;
   diskUsage(): Promise<MachineDisk[]>;
+  /** Balances connections from inside to these addresses over their backends, and to no others. */
+  setServices(services: readonly GuestService[]): Promise<void>;
   /** Records whose machine it is; undefined: nobody's, it waits for a pod. */
   setOwner(owner: PodId | undefined): void;
   pause(): Promise<void>;

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { HyperError } from '../errors.ts';
-import type { GuestAgent } from '../guest/index.ts';
+import type { GuestAgent, GuestService } from '../guest/index.ts';
 import type { MachineId, PodId } from '../ids.ts';
 import type { HostPort, PortForward } from '../networks/port-forward.ts';
 import type { Vm } from './driver.ts';
@@ -8,6 +8,8 @@ import type { DiskImage, Machine, MachineDisk, MachineExit, MachineShape } from 
 import type { MachineRecords, PluggedDisk } from './machine-records.ts';
 
 const MAX_TARGET = 255;
+/** No image's disk has a name without a digest. */
+const MODULES_DISK = 'modules';
 const POWEROFF_POLITENESS_MS = 100;
 
 export interface RunningMachineParts {
@@ -18,6 +20,7 @@ export interface RunningMachineParts {
   readonly agent: GuestAgent;
   readonly disks: readonly PluggedDisk[];
   readonly directory: string;
+  readonly modulesDisk: string | undefined;
   readonly records: MachineRecords;
   readonly onGone: (id: MachineId) => void;
 }
@@ -33,6 +36,7 @@ export class RunningMachine implements Machine {
   #owner: PodId | undefined;
   #guestFault: string | undefined;
   #stopping = false;
+  #hasModules = false;
 
   constructor(parts: RunningMachineParts) {
     this.#parts = parts;
@@ -103,6 +107,11 @@ export class RunningMachine implements Machine {
     });
   }
 
+  async setServices(services: readonly GuestService[]): Promise<void> {
+    if (services.length > 0) await this.#loadModules();
+    await this.agent.setServices(services);
+  }
+
   pause(): Promise<void> {
     return this.#parts.vm.pause();
   }
@@ -128,6 +137,22 @@ export class RunningMachine implements Machine {
     this.#stopping = true;
     this.#parts.vm.detach();
     await this.agent[Symbol.asyncDispose]();
+  }
+
+  /** Once in a machine's life, or again after a restart of the daemon, which does no harm. */
+  async #loadModules(): Promise<void> {
+    const { modulesDisk } = this.#parts;
+    if (this.#hasModules || modulesDisk === undefined) return;
+    await this.attachDisk(
+      { path: modulesDisk, format: 'raw', readOnly: true },
+      { use: 'rootfs', name: MODULES_DISK },
+    );
+    try {
+      await this.agent.loadModules(MODULES_DISK);
+      this.#hasModules = true;
+    } finally {
+      await this.detachDisk(MODULES_DISK);
+    }
   }
 
   /** Waits for the guest to end by itself; whatever goes wrong on the way is settled by the kill that follows. */

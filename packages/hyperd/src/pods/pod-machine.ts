@@ -5,6 +5,7 @@ import type { GuestAgent, GuestProcessState } from '../guest/index.ts';
 import type { Digest } from '../ids.ts';
 import type { Machine, MachineExit } from '../machines/machine.ts';
 import { hostResolver } from '../networks/host-resolver.ts';
+import { guestServices } from './balancing.ts';
 import { type Container, LOST_EXIT_CODE, type StartPlace } from './container.ts';
 import { etcFiles } from './etc-files.ts';
 import { identityOf } from './identity.ts';
@@ -77,6 +78,7 @@ export class PodMachine {
     if (disks.status === 'rejected') throw disks.reason;
     await this.#disks.plugAll(machine.value, scratch);
     await this.ports.open(machine.value);
+    if (spec.services.length > 0) await this.balance();
     signal.throwIfAborted();
   }
 
@@ -125,10 +127,16 @@ export class PodMachine {
     }
   }
 
+  /** Has the machine, if there is one, balance the pod's services. */
+  async balance(): Promise<void> {
+    await this.#machine?.setServices(guestServices(this.#pod.life.record.spec.services));
+  }
+
   /** Goes on with what an earlier daemon left running in `machine`: containers find their processes, or learn that they are gone. */
   async adopt(machine: Machine): Promise<void> {
     this.#hold(machine);
     await this.ports.adopt(machine);
+    await this.balance();
     const { agent } = machine;
     const states = await agent.listProcesses();
     this.#nextProcessId = Math.max(0, ...states.map((state) => state.id)) + 1;
@@ -148,6 +156,7 @@ export class PodMachine {
     if (!machine) return false;
     try {
       await this.ports.close(machine);
+      if (this.#pod.life.record.spec.services.length > 0) await machine.setServices([]);
       await this.#disks.unplugAll(machine);
       machine.setOwner(undefined);
       this.#machine = undefined;

@@ -10,6 +10,7 @@ import type { Machine, MachineExit, MachineService } from '../machines/machine.t
 import type { ScratchDisks } from '../machines/scratch-disk.ts';
 import type { HostPorts } from '../networks/host-ports.ts';
 import { userModeAddresses } from '../networks/user-mode.ts';
+import { changedServices, type ServiceChange } from './balancing.ts';
 import { Container, LOST_EXIT_CODE } from './container.ts';
 import type { ContainerLogs } from './container-log.ts';
 import { outcomeOf } from './lifecycle.ts';
@@ -21,7 +22,7 @@ import type { ContainerRecord, PodRecord, PodRecords } from './pod-records.ts';
 import { isWaiting, PodRestarts } from './pod-restarts.ts';
 import type { PodEnd, PodUsage, PodView, StopOptions } from './pod-service.ts';
 import { Sequence } from './sequence.ts';
-import type { PortMapping } from './spec/pod-spec.ts';
+import type { PortMapping, ServiceSpec } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
 
 /** Time between a container's stop signal and SIGKILL, in ms, where the caller does not say (the original's). */
@@ -160,6 +161,21 @@ export class Pod {
 
   removePorts(selectors: readonly PortSelector[]): Promise<void> {
     return this.#sequence.run(() => this.#machine.ports.remove(selectors, this.#machine.held));
+  }
+
+  /** Recorded first: a daemon that dies in between has the next one go on with it. What the guest refuses is taken back. */
+  changeServices(change: ServiceChange, given: readonly ServiceSpec[]): Promise<void> {
+    return this.#sequence.run(async () => {
+      this.#requireStaying('change services');
+      const { spec } = this.#life.record;
+      this.#life.save({ spec: { ...spec, services: changedServices(spec.services, change, given) } });
+      try {
+        await this.#machine.balance();
+      } catch (error) {
+        this.#life.save({ spec });
+        throw error;
+      }
+    });
   }
 
   /** A container for the running or pending pod; it starts with `startContainer`, or with the pod. */

@@ -4,7 +4,7 @@ import { HyperError, messageOf } from '../errors.ts';
 import type { GuestContainerProcess } from '../guest/index.ts';
 import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
 import type { Machine, MachineShape } from '../machines/machine.ts';
-import { changedServices, type ServiceChange } from './balancing.ts';
+import type { ServiceChange } from './balancing.ts';
 import { type CommitOptions, commitContainer } from './commit.ts';
 import type { Container } from './container.ts';
 import { Exec } from './exec.ts';
@@ -15,7 +15,6 @@ import { PodRegistry } from './pod-registry.ts';
 import type { ClientStreams, PodEnd, PodService, PodUsage, StopOptions } from './pod-service.ts';
 import type { ContainerSpec, PodSpec, PortMapping, ServiceSpec } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
-import { refuseServices } from './supported.ts';
 
 /** The original's bound. */
 const MAX_RUNNING_PODS = 1024;
@@ -154,8 +153,10 @@ export class Pods implements PodService {
       .services;
   }
 
-  async changeServices(pod: string, change: ServiceChange, services: readonly ServiceSpec[]): Promise<void> {
-    refuseServices(pod, changedServices(this.services(pod), change, services));
+  changeServices(pod: string, change: ServiceChange, services: readonly ServiceSpec[]): Promise<void> {
+    return this.#registry
+      .pod(pod, `The pod(${pod}) can not be found, please create it first`)
+      .changeServices(change, services);
   }
 
   container(container: string): ReturnType<Container['view']> {

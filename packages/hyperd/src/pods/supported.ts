@@ -1,5 +1,5 @@
 import { HyperError } from '../errors.ts';
-import type { PodSpec, ServiceSpec } from './spec/pod-spec.ts';
+import type { PodSpec } from './spec/pod-spec.ts';
 
 /**
  * Refuses what a specification may ask for and this version cannot give: better an error than a pod that lacks it.
@@ -10,7 +10,6 @@ export function refuseUnsupported(spec: PodSpec): void {
     throw new HyperError('unsupported', `create pod "${spec.id}": ${field}: ${what} are not supported yet`);
   };
   if (spec.volumes.length > 0) refuse('volumes', 'volumes');
-  refuseServices(spec.id, spec.services);
   if (spec.interfaces.length > 0) refuse('interfaces', 'interfaces');
   const { internalNetworks, externalNetworks } = spec.portMappingWhiteLists;
   if (internalNetworks.length > 0 && externalNetworks.length > 0) {
@@ -28,10 +27,4 @@ export function refuseUnsupported(spec: PodSpec): void {
       `create pod "${spec.id}": log.type "${spec.log.type}" is not supported; want "json-file" or "none"`,
     );
   }
-}
-
-/** Throws `unsupported` for services, which nothing in the guest balances yet. */
-export function refuseServices(pod: string, services: readonly ServiceSpec[]): void {
-  if (services.length === 0) return;
-  throw new HyperError('unsupported', `services of pod "${pod}": services are not supported yet`);
 }

@@ -1,5 +1,6 @@
-import { isIP } from 'node:net';
+import { isIP, isIPv4 } from 'node:net';
 import { HyperError } from '../../errors.ts';
+import { USER_MODE_ADDRESS } from '../../networks/user-mode.ts';
 import type { RestartPolicy } from './pod-spec.ts';
 import type { ContainerJson, PodJson, ServicesJson, VolumeJson } from './schema.ts';
 
@@ -12,6 +13,8 @@ const MAX_CONTAINER_NAME_LENGTH = 255;
 const DNS_DOMAIN = /^(?:\.|[a-zA-Z0-9_-]+(?:\.[a-zA-Z0-9_-]+)*\.?)$/;
 const DNS_OPTION = /^[a-z0-9-]+(?::\d+)?$/;
 const MAX_DNS_ENTRIES = 32;
+const MAX_SERVICES = 256;
+const MAX_BACKENDS = 256;
 const VOLUME_FORMATS = ['raw', 'qcow2', 'vdi', 'vfs', 'rbd', 'nas'];
 const CACHE_MODES = ['off', 'none', 'directsync', 'writeback', 'unsafe', 'writethrough'];
 const PERMISSION = /^[0-7]{1,5}$/;
@@ -140,12 +143,29 @@ function namesOf(
 /** The rules of a list of services. Throws `invalid-spec`. */
 export function checkServices(services: ServicesJson): void {
   const keys = new Set<string>();
-  for (const [index, { serviceIP, servicePort, protocol = 'tcp' }] of services.entries()) {
+  if (services.length > MAX_SERVICES)
+    refuse(`"services" has ${services.length} entries, at most ${MAX_SERVICES} are allowed`);
+  for (const [index, { serviceIP, servicePort, protocol = 'tcp', hosts = [] }] of services.entries()) {
+    checkEndpoint(serviceIP, servicePort, `services[${index}]`);
+    if (hosts.length > MAX_BACKENDS)
+      refuse(`"services[${index}].hosts" has ${hosts.length} entries, at most ${MAX_BACKENDS} are allowed`);
+    for (const [at, { hostIP, hostPort }] of hosts.entries()) {
+      const place = `services[${index}].hosts[${at}]`;
+      checkEndpoint(hostIP, hostPort, place);
+      if (hostIP === USER_MODE_ADDRESS || hostIP?.startsWith('127.'))
+        refuse(`"${place}" is the pod itself (${hostIP}): its kernel balances only what leaves it`);
+    }
     checkOneOf(protocol.toLowerCase(), ['tcp', 'udp'], `services[${index}].protocol`);
     const key = `${serviceIP}:${servicePort}@${protocol.toLowerCase()}`;
     if (keys.has(key)) refuse('Services IP:Port@Protocol combination does not unique');
     keys.add(key);
   }
+}
+
+/** The kernel's balancer is asked in a way that knows IPv4 only. */
+function checkEndpoint(address = '', port = 0, place: string): void {
+  if (isIPv4(address) && address !== '0.0.0.0' && port > 0) return;
+  refuse(`"${place}" is "${address}:${port}", want an IPv4 address and a port from 1 to 65535`);
 }
 
 function checkWords(container: ContainerJson, at: string): void {
