@@ -43,8 +43,8 @@ function change(pods: PodService, kind: ServiceChange, summary: string): Omit<Pl
     answers: {
       200: ofSchema(ServiceResult, '`["Result=success"]` (below 0.6 `{"Result":"success"}`)'),
       404: 'unknown pod',
+      409: 'a service to add is there',
       500: 'no service',
-      501: 'it would then have any: this version balances none',
     },
     handle: async ({ parameters, version }) => {
       const services = parseServices(parseJson(parameters.text('services'), 'services'));
