@@ -96,6 +96,8 @@ async function bundle() {
     esbuild.build({
       ...{ ...common, entryPoints: ['packages/hyperctl/src/main.ts'], outdir },
       ...{ splitting: true, minify: true },
+      // Dependencies that are CommonJS ask for modules of Node only.
+      banner: { js: 'const require = (name) => process.getBuiltinModule(name);' },
     }),
   );
 }

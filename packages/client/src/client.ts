@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { demultiplex, type OutputChunk, undivided } from './demultiplex.ts';
 import { type EventOptions, type HyperEvent, readEvents } from './events.ts';
 import type { RegistryAuth } from './image-types.ts';
@@ -241,6 +242,18 @@ export class Client implements Disposable {
       query: { container },
     });
     return answer.processes;
+  }
+
+  /** Unpacks a tar below a directory of a container, which is created where it is missing. The container need not run, its pod does. */
+  copyIn(container: string, directory: string, tar: Readable, signal?: AbortSignal): Promise<void> {
+    const headers = { 'Content-Type': 'application/x-tar' };
+    const query = { container, path: directory };
+    return this.#http.done('PUT', '/container/archive', { query, headers, body: tar, signal });
+  }
+
+  /** A tar of a file or directory of a container, named by the last part of its path; to be read to its end, or destroyed. It fails where the daemon breaks off. */
+  copyOut(container: string, path: string, signal?: AbortSignal): Promise<Readable> {
+    return this.#http.send('GET', '/container/archive', { query: { container, path }, signal });
   }
 
   waitExec(container: string, exec: string, signal?: AbortSignal): Promise<number> {

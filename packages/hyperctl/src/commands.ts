@@ -50,6 +50,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     () => import('./commands/wait.ts'),
   ),
   entry(
+    'cp',
+    'Copy files and directories between this host and a container',
+    () => import('./commands/cp.ts'),
+  ),
+  entry(
     'stats',
     'Show what running pods (all, or those named) use, every second',
     () => import('./commands/stats.ts'),
