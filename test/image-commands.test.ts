@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import {
   chmodSync,
   copyFileSync,
+  createWriteStream,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -17,7 +18,12 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { after, before, test } from 'node:test';
+import { createZstdCompress } from 'node:zlib';
+import type { TarEntry } from '../packages/hyperd/src/tar/tar-scanner.ts';
+import { TAR_END, tarHeader } from '../packages/hyperd/src/tar/tar-writer.ts';
 import { type CommandResult, collect, eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
 import { makeCertificates, startOdd } from './support/hostile-registry.ts';
 import { filesOf } from './support/image-store.ts';
@@ -343,6 +349,27 @@ test('push and pull -a take all tags, -q says only the name', async () => {
   assert.match((await hyperctl(['pull', '--platform', 'x', `${name}:1`])).stderr, /want OS\/ARCHITECTURE/);
   await done('rmi', `${name}:1`, `${name}:two`);
 });
+
+test('the memory of the daemon does not grow with the size of an image', async () => {
+  const before = peakMemoryMib();
+  const tar = [tarHeader(ZEROS), ...Array(512).fill(Buffer.alloc(1 << 20))];
+  const packed = Readable.from([...tar, TAR_END]).pipe(createZstdCompress());
+  const path = join(directory, 'zeros.tar.zst');
+  await pipeline(packed, createWriteStream(path));
+  await done('import', path, 'zeros:1');
+  assert.ok(peakMemoryMib() < Math.max(300, before + 100), `${peakMemoryMib()} MiB, ${before} before`);
+  await done('rmi', 'zeros:1');
+});
+
+const ZEROS: TarEntry = {
+  ...{ name: 'zeros', type: 'file', mode: 0o644, uid: 0, gid: 0, mtime: 0, linkName: '' },
+  ...{ sizeBytes: 512 << 20, deviceMajor: 0, deviceMinor: 0, xattrs: new Map() },
+};
+
+function peakMemoryMib(): number {
+  const [, kib] = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${daemon.process.pid}/status`, 'utf8')) ?? [];
+  return Number(kib) / 1024;
+}
 
 /** A registry that serves an image and stops in the middle of its layer. */
 async function stalling() {

@@ -77,6 +77,13 @@ test('a pull by digest, of all tags, and for another platform', () =>
     assert.deepEqual((await images.list())[0]?.tags, []);
     assert.equal(await images.pullAll(name), 2);
     assert.deepEqual((await images.list())[0]?.tags, [`${name}:1`, `${name}:two`]);
+    await images.pull(`${name}:1`, { platform: 'linux/x86_64' });
+    await assert.rejects(
+      images.pull(`${name}:1`, { platform: 'linux/arm64' }),
+      (error) =>
+        isHyperError(error, 'not-found') &&
+        error.message.endsWith('it is for linux/amd64, not for linux/arm64'),
+    );
     await assert.rejects(
       images.pull(`${name}:1`, { platform: 'linux' }),
       (error) => isHyperError(error, 'invalid-argument') && /want OS\/ARCHITECTURE/.test(error.message),
@@ -130,6 +137,12 @@ const wrong: readonly (readonly [string, Partial<SampleImage>, ErrorCode, RegExp
     { layerType: 'application/vnd.oci.image.layer.nondistributable.v1.tar' },
     'unsupported',
     /nondistributable/,
+  ],
+  [
+    'with an encrypted layer',
+    { layerType: 'application/vnd.oci.image.layer.v1.tar+gzip+encrypted' },
+    'unsupported',
+    /layer sha256:\w{64} is of type .*encrypted/,
   ],
   [
     'that is a chart',

@@ -23,7 +23,21 @@ export interface StoredImage {
   readonly chainId: Digest;
 }
 
+/** What an image has in the content store: its configuration, manifest and layers. */
+export function blobsOf({ id, manifestDigest, manifest }: StoredImage): Digest[] {
+  return [id, manifestDigest, ...manifest.layers.map(({ digest }) => digest)];
+}
+
 const CONFIG_TYPES: readonly string[] = [MEDIA.ociConfig, MEDIA.dockerConfig, 'application/octet-stream'];
+/** Of OCI and Docker; an encrypted layer is not for us. */
+const LAYER_TYPE = /[.+]tar(?:[.+](?:gzip|zstd))?$/;
+const KERNEL_NAMES: Readonly<Record<string, string>> = {
+  x86_64: 'amd64',
+  aarch64: 'arm64',
+  i386: '386',
+  i686: '386',
+};
+const LEAST_VARIANTS: Readonly<Record<string, string>> = { arm64: 'v8', amd64: 'v1' };
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
 /** What an image is made for (OCI image-spec, image-index.md). */
@@ -37,15 +51,41 @@ export const HOST_PLATFORM: Platform = {
   ...{ os: 'linux', architecture: ARCHITECTURES[process.arch] ?? process.arch, variant: undefined },
 };
 
-/** `linux/arm64`, `linux/arm/v7`. Throws `invalid-argument`. */
+/** `linux/arm64`, `linux/arm/v7`; kernels' names for architectures as well. Throws `invalid-argument`. */
 export function parsePlatform(text: string): Platform {
-  const [os, architecture, variant, ...more] = text.split('/');
+  const [os, architecture, variant, ...more] = text.toLowerCase().split('/');
   if (!os || !architecture || more.length > 0 || !/^[\w.-]+(\/[\w.-]+){1,2}$/.test(text))
     throw new HyperError(
       'invalid-argument',
       `read platform "${text.slice(0, 100)}": want OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT`,
     );
-  return { os, architecture, variant };
+  return { os, architecture: KERNEL_NAMES[architecture] ?? architecture, variant };
+}
+
+/** Whether something made for `offered` is what is wanted. A variant that every processor of the architecture has may be left out. */
+function fits(
+  offered: {
+    readonly os?: string | null;
+    readonly architecture?: string | null;
+    readonly variant?: string | null;
+  },
+  wanted: Platform,
+): boolean {
+  const least = LEAST_VARIANTS[wanted.architecture];
+  return (
+    offered.os === wanted.os &&
+    offered.architecture === wanted.architecture &&
+    (wanted.variant === undefined || (offered.variant || least) === wanted.variant)
+  );
+}
+
+/** Refuses an image that is for another platform than was asked for; one that does not tell is believed. Throws `not-found`. */
+export function checkPlatform({ os, architecture }: ImageConfig, wanted: Platform, what: string): void {
+  if (!os || !architecture || fits({ os, architecture, variant: wanted.variant ?? null }, wanted)) return;
+  throw new HyperError(
+    'not-found',
+    `${what}: it is for ${platformText({ os, architecture })}, not for ${platformText(wanted)}`,
+  );
 }
 
 function platformText({
@@ -62,12 +102,7 @@ function platformText({
 
 /** The index's manifest for a platform. Throws `not-found`, naming what there is. */
 export function choosePlatform({ manifests }: Index, wanted: Platform, what: string): Descriptor {
-  const fitting = manifests.filter(
-    ({ platform }) =>
-      platform?.os === wanted.os &&
-      platform.architecture === wanted.architecture &&
-      (wanted.variant === undefined || platform.variant === wanted.variant),
-  );
+  const fitting = manifests.filter(({ platform }) => platform && fits(platform, wanted));
   const plain = fitting.find(({ platform }) => !platform?.variant) ?? fitting[0];
   const [only] = manifests;
   const chosen = plain ?? (manifests.length === 1 && !only?.platform ? only : undefined);
@@ -99,7 +134,7 @@ export function checkLayers({ layers }: Manifest, { rootfs }: ImageConfig, what:
         'unsupported',
         `${what}: layer ${digest} is of type ${mediaType}, which registries do not hold`,
       );
-    if (mediaType && !/\btar\b/.test(mediaType))
+    if (mediaType && !LAYER_TYPE.test(mediaType))
       throw new HyperError('unsupported', `${what}: layer ${digest} is of type ${mediaType}, want a tar`);
   }
   if (layers.length !== rootfs.diff_ids.length)

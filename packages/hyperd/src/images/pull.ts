@@ -8,7 +8,15 @@ import {
   parseIndexOrManifest,
 } from '../oci/documents.ts';
 import { chainIdOf, digestOf, shortId } from './digest.ts';
-import { checkIsImage, checkLayers, choosePlatform, type Platform, type StoredImage } from './image-files.ts';
+import {
+  checkIsImage,
+  checkLayers,
+  checkPlatform,
+  choosePlatform,
+  HOST_PLATFORM,
+  type Platform,
+  type StoredImage,
+} from './image-files.ts';
 import type { ProgressListener } from './image-service.ts';
 import { uncompressed } from './layers/decompress.ts';
 import { LayerFeed } from './layers/layer-feed.ts';
@@ -32,7 +40,8 @@ export interface PullContext {
   readonly downloads: SingleFlight<string, void>;
   /** Keeps what has been brought from being collected while the pull goes on. */
   readonly held: HoldSet;
-  readonly platform: Platform;
+  /** What was asked for (default: this host's, and of an image for one platform whatever it is for). */
+  readonly platform: Platform | undefined;
   readonly budget: UnpackBudget;
   readonly progress: ProgressListener;
   readonly signal: AbortSignal | undefined;
@@ -50,8 +59,9 @@ export async function fetchImage(
   const { bytes, digest } = await fetchManifest(reference.digest ?? (reference.tag as string), context);
   let manifestBytes = bytes;
   let document = parseIndexOrManifest(bytes, `manifest of ${name}`);
+  const isForMany = 'index' in document;
   if ('index' in document) {
-    const chosen = choosePlatform(document.index, context.platform, `pull ${name}`);
+    const chosen = choosePlatform(document.index, context.platform ?? HOST_PLATFORM, `pull ${name}`);
     manifestBytes = (await fetchManifest(chosen.digest, context)).bytes;
     document = parseIndexOrManifest(manifestBytes, `manifest ${chosen.digest} of ${name}`);
   }
@@ -59,6 +69,7 @@ export async function fetchImage(
   const { manifest } = document;
   checkIsImage(manifest, `pull ${name}`);
   const config = await fetchConfig(manifest, name, context);
+  if (context.platform && !isForMany) checkPlatform(config, context.platform, `pull ${name}`);
   checkLayers(manifest, config, `pull ${name}`);
   await fetchLayers(manifest, config.rootfs.diff_ids, context);
   const manifestDigest = digestOf(manifestBytes);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { filesOf, inStore, nobody, rootfsOf } from '../../../../test/support/image-store.ts';
 import {
   type LayerEntry,
@@ -234,6 +235,13 @@ test('an import makes an image of any tar, with its changes', () =>
       assert.deepEqual(details.diffIds, [`sha256:${createHash('sha256').update(tar).digest('hex')}`]);
       assert.deepEqual(await rootfsOf(images, id), { hello: 'world' });
     }
+  }));
+
+test('what follows the compressed data of a layer does not count', () =>
+  inStore(async ({ images }) => {
+    const padding = Array.from({ length: 50 }, () => Buffer.alloc(100_000));
+    const id = await images.import(Readable.from([gzipSync(layerTar([file('a', 'b')])), ...padding]));
+    assert.deepEqual(await rootfsOf(images, id), { a: 'b' });
   }));
 
 for (const change of [

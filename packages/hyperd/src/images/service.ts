@@ -13,7 +13,7 @@ import { Catalog } from './catalog.ts';
 import { dateOf, detailsOf, historyOf } from './details.ts';
 import { shortId } from './digest.ts';
 import { type Collected, collectGarbage } from './garbage.ts';
-import { HOST_PLATFORM, parsePlatform, readStoredImage, type StoredImage } from './image-files.ts';
+import { blobsOf, parsePlatform, readStoredImage, type StoredImage } from './image-files.ts';
 import type {
   HistoryEntry,
   ImageDetails,
@@ -50,14 +50,14 @@ import {
 import { createRegistryClient } from './registry/client.ts';
 import type { RegistryCall, RegistryClient, RegistryOptions } from './registry/registry.ts';
 import { RootfsImages } from './rootfs-images.ts';
-import { type SavedImage, saveArchive } from './save.ts';
+import { saveArchive } from './save.ts';
+import { savedImages } from './saved-images.ts';
 import { SingleFlight } from './single-flight.ts';
 import { createBlobSources } from './store/blob-sources.ts';
 import { openContentStore } from './store/content-store.ts';
-import { diskBytes } from './store/disk-bytes.ts';
 import { HoldSet, Holds } from './store/holds.ts';
 import { createImageRecords, type ImageRecord } from './store/image-records.ts';
-import { filesOfImage, sharing } from './usage.ts';
+import { diskUsage, filesOfImage, sharing } from './usage.ts';
 
 const DEFAULT_MAX_IMAGE_BYTES = 64 * 1024 ** 3;
 
@@ -126,7 +126,7 @@ class Images implements ImageService {
 
   async pull(text: string, options: PullOptions = {}): Promise<ResolvedImage> {
     const reference = withDefaultTag(parseReference(text));
-    const platform = options.platform ? parsePlatform(options.platform) : HOST_PLATFORM;
+    const platform = options.platform ? parsePlatform(options.platform) : undefined;
     const { signal } = options;
     const progress: ProgressListener = options.onProgress ?? (() => undefined);
     return this.#importing(`pull ${familiar(reference)}`, signal, async (held) => {
@@ -184,7 +184,7 @@ class Images implements ImageService {
   async save(texts: readonly string[], options: SaveOptions): Promise<Readable> {
     const held = new HoldSet(this.#parts.holds);
     try {
-      const images = await this.#savedImages(texts, held);
+      const images = await savedImages(texts, { catalog: this.#catalog, store: this.#parts.store, held });
       const stream = Readable.from(saveArchive(images, this.#parts.store, options), { objectMode: false });
       stream.once('close', () => held[Symbol.dispose]());
       for (const { image } of images) this.#events.image({ id: image.id, name: '' }, 'save');
@@ -314,17 +314,8 @@ class Images implements ImageService {
     return { removals, reclaimedBytes: Math.max(0, before - (await this.#diskBytes())) };
   }
 
-  async usage(): Promise<ImagesUsage> {
-    const { records, store, layers, rootfs } = this.#parts;
-    const derived = [
-      ...layers.list().flatMap(({ diffId }) => layers.files(diffId)),
-      ...rootfs.list().flatMap((chainId) => rootfs.files(chainId)),
-    ];
-    return {
-      images: records.all().length,
-      blobBytes: await diskBytes((await store.list()).map((digest) => store.path(digest))),
-      rootfsBytes: await diskBytes(derived),
-    };
+  usage(): Promise<ImagesUsage> {
+    return diskUsage(this.#parts);
   }
 
   collectGarbage(): Promise<void> {
@@ -375,52 +366,13 @@ class Images implements ImageService {
   ): Promise<Digest> {
     using held = new HoldSet(this.#parts.holds);
     const image = await this.#stored(record);
-    for (const digest of [
-      image.id,
-      image.manifestDigest,
-      ...image.manifest.layers.map((layer) => layer.digest),
-    ])
-      await held.hold(digest);
+    for (const digest of blobsOf(image)) await held.hold(digest);
     await pushImage(image, reference, {
       ...{ store: this.#parts.store, sources: this.#parts.sources, progress, signal: options.signal },
       repository: this.#repositoryOf(reference, options),
     });
     this.#events.image({ id: image.id, name: familiar(reference) }, 'push', { digest: image.manifestDigest });
     return image.manifestDigest;
-  }
-
-  /** What the names stand for: a name without a tag for all tags of the repository, an id for the image without a name. */
-  async #savedImages(texts: readonly string[], held: HoldSet): Promise<SavedImage[]> {
-    if (texts.length === 0) throw new HyperError('invalid-argument', 'save images: none is named');
-    const saved = new Map<Digest, { image: StoredImage; references: Reference[] }>();
-    for (const text of texts) {
-      for (const { record, reference } of this.#named(text)) {
-        const known = saved.get(record.id) ?? { image: await this.#stored(record), references: [] };
-        saved.set(record.id, known);
-        const isNew = !known.references.some(
-          (other) => reference && canonical(other) === canonical(reference),
-        );
-        if (reference && isNew) known.references.push(reference);
-        const { image } = known;
-        for (const digest of [
-          image.id,
-          image.manifestDigest,
-          ...image.manifest.layers.map((layer) => layer.digest),
-        ])
-          await held.hold(digest);
-      }
-    }
-    return [...saved.values()];
-  }
-
-  #named(text: string): { readonly record: ImageRecord; readonly reference: Reference | undefined }[] {
-    const record = this.#catalog.findId(text);
-    if (record) return [{ record, reference: undefined }];
-    const reference = parseReference(text);
-    const all = isNameOnly(reference) ? this.#catalog.tagsOf(reference) : [];
-    if (all.length > 0) return all;
-    const tagged = withDefaultTag(reference);
-    return [{ record: this.#catalog.find(text), reference: tagged.tag === undefined ? undefined : tagged }];
   }
 
   /** Runs a pull, load or import; what a failed one leaves is collected. */

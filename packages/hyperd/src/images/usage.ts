@@ -1,8 +1,22 @@
 import { isHyperError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
 import type { Collected } from './garbage.ts';
-import { readStoredImage } from './image-files.ts';
+import { blobsOf, readStoredImage } from './image-files.ts';
+import type { ImagesUsage } from './image-service.ts';
 import { diskBytes } from './store/disk-bytes.ts';
+
+/** What all images together take on the disk. */
+export async function diskUsage({ records, store, layers, rootfs }: Collected): Promise<ImagesUsage> {
+  const derived = [
+    ...layers.list().flatMap(({ diffId }) => layers.files(diffId)),
+    ...rootfs.list().flatMap((chainId) => rootfs.files(chainId)),
+  ];
+  return {
+    images: records.all().length,
+    blobBytes: await diskBytes((await store.list()).map((digest) => store.path(digest))),
+    rootfsBytes: await diskBytes(derived),
+  };
+}
 
 /** The files that an image needs: blobs, unpacked layers, its root file system. None where it is too damaged to tell. */
 export async function filesOfImage(
@@ -10,12 +24,11 @@ export async function filesOfImage(
   { store, layers, rootfs }: Pick<Collected, 'store' | 'layers' | 'rootfs'>,
 ): Promise<ReadonlySet<string>> {
   try {
-    const { id, manifest, config, chainId } = await readStoredImage(store, manifestDigest);
-    const blobs = [id, manifestDigest, ...manifest.layers.map(({ digest }) => digest)];
+    const image = await readStoredImage(store, manifestDigest);
     return new Set([
-      ...blobs.map((digest) => store.path(digest)),
-      ...config.rootfs.diff_ids.flatMap((diffId) => layers.files(diffId)),
-      ...rootfs.files(chainId),
+      ...blobsOf(image).map((digest) => store.path(digest)),
+      ...image.config.rootfs.diff_ids.flatMap((diffId) => layers.files(diffId)),
+      ...rootfs.files(image.chainId),
     ]);
   } catch (error) {
     if (isHyperError(error)) return new Set();

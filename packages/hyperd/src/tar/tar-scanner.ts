@@ -271,7 +271,11 @@ export class TarScanner {
   }
 }
 
-function xattrsOf(pax: ReadonlyMap<string, string>): Map<string, string> {
+/** What most entries have. */
+export const NO_XATTRS: ReadonlyMap<string, string> = new Map();
+
+function xattrsOf(pax: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  if (pax.size === 0) return NO_XATTRS;
   const found = new Map<string, string>();
   for (const [key, value] of pax)
     if (key.startsWith(PAX_XATTR)) found.set(key.slice(PAX_XATTR.length), value);

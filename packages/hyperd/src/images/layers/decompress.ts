@@ -33,8 +33,8 @@ export async function* uncompressed(source: AsyncIterable<Uint8Array>, what: str
     yield* DECOMPRESSORS[compression](input);
   } catch (error) {
     if (sourceError !== undefined) throw sourceError;
-    if (error instanceof HyperError) throw error;
-    throw new HyperError('corrupt', `unpack ${what}: ${messageOf(error)}`, { cause: error });
+    const code = error instanceof HyperError ? error.code : 'corrupt';
+    throw new HyperError(code, `unpack ${what}: ${messageOf(error)}`, { cause: error });
   } finally {
     input.destroy();
   }
@@ -74,11 +74,10 @@ function isZstd(magic: number): boolean {
 }
 
 async function* throughStream(input: Readable, stream: Transform): AsyncGenerator<Buffer> {
-  const fed = pipeline(input, stream);
-  fed.catch(() => undefined); // told by reading the stream
+  // What fails is told by reading the stream; it may end before its input does, where something follows the compressed data.
+  pipeline(input, stream).catch(() => undefined);
   try {
     yield* stream as AsyncIterable<Buffer>;
-    await fed;
   } finally {
     stream.destroy();
   }

@@ -34,6 +34,10 @@ const XATTR_NAMES: Readonly<Record<string, number>> = {
   'system.posix_acl_default': 3,
 };
 
+// There are as many inodes as files: what is empty is shared.
+const NO_BYTES = Buffer.alloc(0);
+const NO_BLOCKS: readonly (readonly Name[])[] = [];
+
 /** A name in a directory. */
 interface Name {
   readonly name: string;
@@ -103,7 +107,7 @@ function collectInodes(root: TreeNode): Inode[] {
     const found = known.get(node);
     if (found) return found;
     const inode: Inode = {
-      ...{ node, number: inodes.length + 1, links: 0, xattrs: xattrBytes(node), blocks: [] },
+      ...{ node, number: inodes.length + 1, links: 0, xattrs: xattrBytes(node), blocks: NO_BLOCKS },
       ...{ sizeBytes: node.type === 'symlink' ? node.linkName.length : 0 },
       ...{ inlineBytes: 0, offset: 0, firstBlock: 0 },
     };
@@ -244,10 +248,11 @@ function direntBlock(names: readonly Name[]): Buffer {
 }
 
 function xattrBytes({ xattrs }: TreeNode): Buffer {
+  if (xattrs.size === 0) return NO_BYTES;
   const entries = Buffer.concat([...xattrs].flatMap(([key, value]) => xattrEntry(key, value)));
   if (entries.length > MAX_XATTR_BYTES)
     throw new HyperError('limit', `make rootfs: extended attributes of ${entries.length} bytes on one file`);
-  return entries.length === 0 ? entries : Buffer.concat([Buffer.alloc(XATTR_HEADER_BYTES), entries]);
+  return entries.length === 0 ? NO_BYTES : Buffer.concat([Buffer.alloc(XATTR_HEADER_BYTES), entries]);
 }
 
 function xattrEntry(key: string, value: string): Buffer[] {

@@ -11,6 +11,8 @@ export class LayerFeed implements AsyncDisposable {
   #done: Promise<void> = Promise.resolve();
   #abort = new AbortController();
   #error: unknown;
+  /** The work has ended: it wants no more. */
+  #isOver = false;
 
   constructor(work: (source: AsyncIterable<Buffer>, signal: AbortSignal) => Promise<void>) {
     this.#work = work;
@@ -23,10 +25,8 @@ export class LayerFeed implements AsyncDisposable {
    */
   async write(chunk: Uint8Array): Promise<void> {
     if (isHyperError(this.#error, 'limit')) throw this.#error;
-    if (this.#error !== undefined || this.#pipe.write(chunk)) return;
-    await Promise.race([once(this.#pipe, 'drain', { signal: this.#abort.signal }), this.#done]).catch(
-      () => undefined,
-    );
+    if (this.#isOver || this.#pipe.write(chunk)) return;
+    await once(this.#pipe, 'drain', { signal: this.#abort.signal }).catch(() => undefined);
   }
 
   /** Begins anew. */
@@ -52,12 +52,15 @@ export class LayerFeed implements AsyncDisposable {
     this.#pipe = pipe;
     this.#abort = abort;
     this.#error = undefined;
+    this.#isOver = false;
     pipe.on('error', () => undefined); // seen by the work, which reads it
-    this.#done = this.#work(pipe, abort.signal).catch((error: unknown) => {
+    const over = (error?: unknown): void => {
       this.#error = error;
+      this.#isOver = true;
       pipe.destroy();
-      abort.abort();
-    });
+      abort.abort(); // whoever waits for room need not any more
+    };
+    this.#done = this.#work(pipe, abort.signal).then(() => over(), over);
   }
 
   async #stop(): Promise<void> {

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { HyperError, messageOf } from '../../errors.ts';
-import type { TarEntry, TarType } from '../../tar/tar-scanner.ts';
+import { NO_XATTRS, type TarEntry, type TarType } from '../../tar/tar-scanner.ts';
 
 /** An entry of a layer whose contents lie in a data file, each from a block of its own on. */
 export interface LayerEntry extends TarEntry {
@@ -48,7 +48,12 @@ export function parseLayerIndex(text: string): LayerEntry[] {
     const [name, type, mode, uid, gid, mtime, sizeBytes, firstBlock, linkName, major, minor, xattrs] = row;
     return {
       ...{ name, type: TYPES[type] as TarType, mode, uid, gid, mtime, sizeBytes, firstBlock, linkName },
-      ...{ deviceMajor: major, deviceMinor: minor, xattrs: new Map(Object.entries(xattrs)) },
+      ...{ deviceMajor: major, deviceMinor: minor, xattrs: mapOf(xattrs) },
     };
   });
+}
+
+function mapOf(xattrs: Readonly<Record<string, string>>): ReadonlyMap<string, string> {
+  const entries = Object.entries(xattrs);
+  return entries.length === 0 ? NO_XATTRS : new Map(entries);
 }

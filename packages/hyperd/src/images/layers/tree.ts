@@ -1,5 +1,5 @@
 import { HyperError } from '../../errors.ts';
-import type { TarEntry, TarType } from '../../tar/tar-scanner.ts';
+import { NO_XATTRS, type TarEntry, type TarType } from '../../tar/tar-scanner.ts';
 import type { LayerEntry } from './layer-index.ts';
 
 /** Where a file's bytes are: in which layer's data, from which block on. */
@@ -96,7 +96,7 @@ function nodeOf(entry: LayerEntry, layer: number): TreeNode {
 
 function directory(): TreeNode {
   return {
-    ...{ type: 'directory', mode: 0o755, uid: 0, gid: 0, mtime: 0, xattrs: new Map(), linkName: '' },
+    ...{ type: 'directory', mode: 0o755, uid: 0, gid: 0, mtime: 0, xattrs: NO_XATTRS, linkName: '' },
     ...{ deviceMajor: 0, deviceMinor: 0, content: undefined, children: new Map<string, TreeNode>() },
   };
 }
