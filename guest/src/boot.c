@@ -27,10 +27,20 @@ static void mount_at(const char *type, const char *target, unsigned long flags, 
   }
 }
 
+// The initramfs's own tools, for commands that are run outside of containers. Another initramfs may have none.
+static void keep_tools(void) {
+  mkdir("/root/sbin", 0755);
+  if (mount("/sbin", "/root/sbin", NULL, MS_BIND, NULL) < 0 ||
+      mount(NULL, "/root/sbin", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0) {
+    log_line("keep the initramfs's tools: %s", strerror(errno));
+  }
+}
+
 // The kernel's first root cannot be left by pivot_root(2), which containers do: a tmpfs on top of it can.
 static void change_root(void) {
   mount_at("tmpfs", "/root", 0, "mode=0755");
   mkdir("/root/dev", 0755);
+  keep_tools();
   if (mount("/dev", "/root/dev", NULL, MS_MOVE, NULL) < 0 || chdir("/root") < 0 ||
       mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0) {
     fatal("change root: %s", strerror(errno));

@@ -236,7 +236,19 @@ export class Container {
   async attach(client: ClientStreams): Promise<void> {
     if (this.#isClosed)
       throw new HyperError('not-found', `attach to container "${this.#record.name}": it is being removed`);
-    await (this.isRunning ? this.#session : this.#nextSession()).attach(client);
+    const session = this.isRunning ? this.#session : this.#nextSession();
+    await session.attach(client);
+    // Who has seen the end of the output asks how it ended, and must not find the container running.
+    const isEnding = session.hasEnded && session === this.#session && this.isRunning;
+    if (isEnding && !client.signal.aborted) await this.#exitOrGone(client.signal);
+  }
+
+  async #exitOrGone(gone: AbortSignal): Promise<void> {
+    try {
+      await this.wait(gone);
+    } catch (error) {
+      if (!isHyperError(error, 'canceled')) throw error;
+    }
   }
 
   /** Resolves with the exit code once it is not running. Rejects `canceled` on abort. */
