@@ -293,10 +293,15 @@ test('stats, services and port mappings of a running pod', async () => {
   const updated = await call('POST /service/update?podId=walk&services=[]');
   assert.deepEqual(answer(updated), [200, '["Result=success"]\n']);
   const service = encodeURIComponent('[{"serviceIP":"10.0.0.1","servicePort":80,"protocol":"TCP"}]');
-  assert.equal((await call(`POST /service/add?podId=walk&services=${service}`)).status, 501);
+  const added = await call(`POST /service/add?podId=walk&services=${service}`);
+  assert.deepEqual(answer(added), [200, '["Result=success"]\n']);
+  const listed = await parsed('GET /service/list?podId=walk');
+  assert.deepEqual(listed, [{ serviceIP: '10.0.0.1', servicePort: 80, protocol: 'tcp' }]);
+  assert.equal((await call(`POST /service/add?podId=walk&services=${service}`)).status, 409);
   assert.deepEqual(answer(await call(`DELETE /service?podId=walk&services=${service}`)), [
     ...[200, '["Result=success"]\n'],
   ]);
+  assert.equal((await call('GET /service/list?podId=walk')).body, 'null\n');
   const ports = await call('GET /pod/walk/portmappings');
   assert.deepEqual(answer(ports), [200, '{"portMappings":[]}\n']);
 });
