@@ -1,10 +1,12 @@
 // What the test of network-guard.c runs with the guard preloaded:
 //   probe connect ADDRESS   connects to a server of its own there: prints "connected" or "refused"
+//   probe files             prints how many files it may open
 //   probe datagrams         prints whether a published port may answer loopback, and who else may send there
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -57,5 +59,11 @@ static int try_datagrams(void) {
 
 int main(int argc, char **argv) {
   if (argc == 3 && strcmp(argv[1], "connect") == 0) return try_connect(argv[2]);
+  if (argc == 2 && strcmp(argv[1], "files") == 0) {
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    printf("%lu\n", (unsigned long)files.rlim_max);
+    return 0;
+  }
   return try_datagrams();
 }

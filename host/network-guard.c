@@ -4,6 +4,9 @@
 //
 // Let through are port 53, where the host's resolver may listen, and answers to datagrams that came in through a published port.
 // HYPERD_HOST_LOOPBACK=1 lets everything through.
+//
+// Every connection of a guest, and every port that it sends datagrams from, costs a socket of the host's and one of its few thousand ports:
+// what one QEMU may have of them is bounded here as well.
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,9 +14,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
-enum { DNS_PORT = 53, PEERS = 1024, BACKLOG = 1024 };
+enum { DNS_PORT = 53, PEERS = 1024, BACKLOG = 1024, FILES_MAX = 8192 };
 
 typedef int connect_call(int, const struct sockaddr *, socklen_t);
 typedef int listen_call(int, int);
@@ -33,8 +37,17 @@ static struct peer {
 } peers[PEERS];
 static size_t next_peer;
 
+static void bound_files(void) {
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) < 0) abort();
+  if (files.rlim_max > FILES_MAX) files.rlim_max = FILES_MAX;
+  files.rlim_cur = files.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &files) < 0) abort();
+}
+
 __attribute__((constructor)) static void prepare(void) {
   const char *setting = getenv("HYPERD_HOST_LOOPBACK");
+  bound_files();
   open_to_guests = setting && strcmp(setting, "1") == 0;
   next_connect = (connect_call *)dlsym(RTLD_NEXT, "connect");
   next_listen = (listen_call *)dlsym(RTLD_NEXT, "listen");

@@ -36,6 +36,10 @@ test('a machine answers datagrams that came from loopback; others it sends there
   assert.equal(probe(['datagrams']), 'before: refused\nafter: sent\nother: refused\ndns: sent');
 });
 
+test('a machine cannot take all sockets of the host', () => {
+  assert.ok(Number(probe(['files'])) <= 8192);
+});
+
 test('a process without the guard is told from one that has it', async () => {
   const guard = { path, hostLoopback: false };
   await assert.rejects(requireGuarded(process.pid, guard), /does not load the network guard/);
