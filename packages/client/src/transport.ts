@@ -53,7 +53,11 @@ export class Transport {
       resolve,
     );
     call.on('error', (error) => reject(this.#connectionError(error)));
-    if (isStream) body.on('error', (error) => call.destroy(error)).pipe(call);
+    const fail = (error: Error): void => {
+      reject(new Error(`read what is to be sent: ${error.message}`, { cause: error }));
+      call.destroy();
+    };
+    if (isStream) body.on('error', fail).pipe(call);
     else call.end(text);
     const response = await promise;
     if ((response.statusCode ?? 0) < 400) return response;

@@ -55,7 +55,8 @@ async function writeFile(path: string, archive: Readable): Promise<void> {
   } catch (error) {
     archive.destroy();
     if (isPlain) await rm(target, { force: true });
-    throw error;
+    if (!('code' in (error as Error))) throw error;
+    throw new Error(`write "${path}": ${(error as Error).message}`, { cause: error });
   }
 }
 

@@ -85,7 +85,7 @@ class ArchiveReader implements ArchiveFiles, AsyncDisposable {
   }
 
   async push(chunk: Buffer): Promise<void> {
-    this.#scanner.push(chunk);
+    scanned(() => this.#scanner.push(chunk));
     const events = this.#events;
     this.#events = [];
     for (const event of events) {
@@ -96,7 +96,7 @@ class ArchiveReader implements ArchiveFiles, AsyncDisposable {
   }
 
   finish(): void {
-    this.#scanner.finish();
+    scanned(() => this.#scanner.finish());
   }
 
   has(name: string): boolean {
@@ -165,6 +165,16 @@ class ArchiveReader implements ArchiveFiles, AsyncDisposable {
       else break;
     }
     throw new HyperError('corrupt', `load image: the archive has no file ${printable(name)}`);
+  }
+}
+
+/** Tells whose tar it is that makes no sense. */
+function scanned(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!isHyperError(error)) throw error;
+    throw new HyperError(error.code, `load image: ${error.message}`, { cause: error });
   }
 }
 
