@@ -9,6 +9,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -266,6 +267,32 @@ test('save gives names, several images, and nothing half-written', async () => {
   assert.match(stdout, /does not write an archive to a terminal/);
   await done('rmi', 'renamed:1');
 });
+
+for (const [what, code] of [
+  ['interrupted', 130],
+  ['broken off by the daemon', 1],
+] as const) {
+  test(`a save that is ${what} leaves nothing half-written`, async () => {
+    const folder = mkdtempSync(join(directory, 'half-'));
+    await using slow = await startOdd((_, response) => {
+      response.writeHead(200).write(Buffer.alloc(100_000));
+      if (code === 1) setTimeout(() => response.destroy(), 200);
+    });
+    const save = daemon.spawnHyperctl([
+      '-H',
+      `tcp://127.0.0.1:${slow.port}`,
+      'save',
+      '-o',
+      join(folder, 'x.tar'),
+      'x',
+    ]);
+    const result = collect(save);
+    await eventually('it writes', () => readdirSync(folder).length > 0);
+    if (code === 130) save.kill('SIGINT');
+    assert.equal((await result).code, code);
+    assert.deepEqual(readdirSync(folder), []);
+  });
+}
 
 test('import makes an image of a file, of stdin and of a URL, that runs as its changes say', async () => {
   const tar = join(directory, 'tree.tar');

@@ -3,6 +3,7 @@ import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { Command } from '../command.ts';
 import { keyValueObject } from '../key-values.ts';
+import { SignalForwarder } from '../signals.ts';
 import { UsageError } from '../usage-error.ts';
 import { write } from '../write.ts';
 
@@ -30,9 +31,11 @@ export const command: Command = {
       );
     }
     const refs = keyValueObject(options, 'references');
-    const archive = await client.images.save(operands, { format, refs });
-    if (path !== undefined) await writeFile(path, archive);
-    else for await (const chunk of readWhole(archive)) await write(stdout, chunk);
+    using signals = new SignalForwarder(); // what is half-written is removed
+    const { signal } = signals;
+    const archive = await signals.orInterrupted(client.images.save(operands, { format, refs, signal }));
+    const written = path === undefined ? writeTo(stdout, archive) : writeFile(path, archive);
+    await signals.orInterrupted(written);
     return 0;
   },
 };
@@ -40,6 +43,10 @@ export const command: Command = {
 function formatOf(text: string): 'docker' | 'oci' {
   if (text === 'docker' || text === 'oci') return text;
   throw new UsageError(`--format is "${text}", want docker or oci`);
+}
+
+async function writeTo(stdout: NodeJS.WriteStream, archive: Readable): Promise<void> {
+  for await (const chunk of readWhole(archive)) await write(stdout, chunk);
 }
 
 /** The archive takes the file's place only when it is whole. What is no plain file (a pipe, a device) is written to as it is. */

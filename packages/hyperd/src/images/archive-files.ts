@@ -100,7 +100,7 @@ class ArchiveReader implements ArchiveFiles, AsyncDisposable {
   }
 
   has(name: string): boolean {
-    return this.#entries.has(name);
+    return this.#entries.has(inside(name));
   }
 
   file(name: string): ArchivedFile {
@@ -140,7 +140,7 @@ class ArchiveReader implements ArchiveFiles, AsyncDisposable {
   async #begin(entry: TarEntry): Promise<void> {
     if (this.#entries.size >= MAX_ENTRIES)
       throw new HyperError('limit', `load image: more than ${MAX_ENTRIES} entries`);
-    const name = posix.normalize(entry.name);
+    const name = inside(entry.name);
     await this.#entries.get(name)?.draft?.[Symbol.asyncDispose](); // a name that comes twice: the later one counts
     this.#entries.set(name, { entry });
     if (entry.type !== 'file') return;
@@ -156,16 +156,21 @@ class ArchiveReader implements ArchiveFiles, AsyncDisposable {
   }
 
   #resolve(name: string): { readonly file: ArchivedFile; readonly draft: BlobDraft } {
-    let path = posix.normalize(name);
+    let path = inside(name);
     for (let links = 0; links < MAX_LINKS; links++) {
       const found = this.#entries.get(path);
       if (found?.file && found.draft) return { file: found.file, draft: found.draft };
-      if (found?.entry.type === 'symlink') path = posix.join(posix.dirname(path), found.entry.linkName);
-      else if (found?.entry.type === 'link') path = posix.normalize(found.entry.linkName);
+      if (found?.entry.type === 'symlink') path = inside(found.entry.linkName, posix.dirname(path));
+      else if (found?.entry.type === 'link') path = inside(found.entry.linkName);
       else break;
     }
     throw new HyperError('corrupt', `load image: the archive has no file ${printable(name)}`);
   }
+}
+
+/** One spelling for a name in the archive, which is the root of everything. */
+function inside(name: string, directory = ''): string {
+  return posix.resolve('/', directory, name).slice(1);
 }
 
 /** Tells whose tar it is that makes no sense. */

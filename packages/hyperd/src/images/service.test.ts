@@ -12,6 +12,7 @@ import {
   type LayerEntry,
   layerTar,
   layoutArchive,
+  layoutFiles,
   type SampleImage,
 } from '../../../../test/support/images.ts';
 import { type ErrorCode, isHyperError } from '../errors.ts';
@@ -181,6 +182,31 @@ for (const format of ['docker', 'oci'] as const) {
       assert.deepEqual(after, digests);
     }));
 }
+
+test("an archive's names and links lead to its own files only", () =>
+  inStore(async ({ root, images }) => {
+    const files = [...layoutFiles({ layers: [[file('a', '1')]], ref: 'odd:1' })];
+    const entries = files.flatMap(([name, bytes], index): LayerEntry[] => [
+      file(`/${name}`, 'an earlier one, which does not count'),
+      { name, type: 'symlink', linkName: `/../../data/${index}` },
+      file(`../data/../data/${index}`, bytes.toString('latin1')),
+    ]);
+    const [image] = await images.load(Readable.from([layerTar(entries)]));
+    assert.deepEqual(image?.tags, ['odd:1']);
+    await images.remove('odd:1', { force: true, users: nobody });
+    for (const outside of ['/etc/passwd', '../../../../../../etc/passwd']) {
+      const manifest = JSON.stringify([{ Config: 'config', RepoTags: ['x:1'], Layers: ['layer'] }]);
+      const archive = layerTar([
+        file('manifest.json', manifest),
+        ...['config', 'layer'].map((name): LayerEntry => ({ name, type: 'symlink', linkName: outside })),
+      ]);
+      await assert.rejects(
+        images.load(Readable.from([archive])),
+        (error) => isHyperError(error, 'corrupt') && error.message.endsWith('the archive has no file config'),
+      );
+    }
+    assert.deepEqual(filesOf(root), []);
+  }));
 
 test('an archive compressed in any way is loaded', () =>
   inStore(async ({ images }) => {
