@@ -11,6 +11,8 @@ import type {
   ContainerSpec,
   ContainerSummary,
   DaemonInfo,
+  ListedItems,
+  ListOptions,
   MachineSummary,
   PodInfo,
   PodServiceAddress,
@@ -30,6 +32,8 @@ export interface LogOptions {
   readonly timestamps?: boolean;
   /** Unix time: seconds, with a fraction. */
   readonly since?: string;
+  /** The same; what is followed ends then. */
+  readonly until?: string;
   readonly tail?: number;
   readonly signal?: AbortSignal;
 }
@@ -105,6 +109,16 @@ export class Client implements Disposable {
       const [id = '', pod = '', status = ''] = splitFields(text, 3);
       return { id, pod, status };
     });
+  }
+
+  /** Pods, containers or machines as objects, with labels and more than `pods`, `containers` and `machines` tell. */
+  listed<T extends keyof ListedItems>(
+    item: T,
+    options: ListOptions = {},
+  ): Promise<readonly ListedItems[T][]> {
+    const { pod, machine, filters } = options;
+    const query = { item, pod, vm: machine, filters: filters && JSON.stringify(filters) };
+    return this.#http.json('GET', '/list/json', { query });
   }
 
   /** Resolves with the pod's id. A missing image is an ApiError of status 404. */
@@ -266,8 +280,17 @@ export class Client implements Disposable {
   }
 
   async *logs(container: string, options: LogOptions): AsyncGenerator<OutputChunk> {
-    const { tty, stdout = true, stderr = true, follow = false, timestamps = false, since, tail } = options;
-    const query = { container, stdout, stderr, follow, timestamps, since, tail };
+    const {
+      tty,
+      stdout = true,
+      stderr = true,
+      follow = false,
+      timestamps = false,
+      since,
+      until,
+      tail,
+    } = options;
+    const query = { container, stdout, stderr, follow, timestamps, since, until, tail };
     const response = await this.#http.send('GET', '/container/logs', { query, signal: options.signal });
     yield* tty ? undivided(response) : demultiplex(response);
   }

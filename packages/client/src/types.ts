@@ -167,3 +167,43 @@ export interface DaemonInfo {
   readonly 'Operating System': string;
   readonly Name?: string;
 }
+
+export interface ListOptions {
+  readonly pod?: string;
+  readonly machine?: string;
+  /** Values of `status` are alternatives; labels (`KEY` or `KEY=VALUE`) have all to be there. */
+  readonly filters?: { readonly status?: readonly string[]; readonly label?: readonly string[] };
+}
+
+/** What `Client.listed` tells of each. */
+export interface ListedItems {
+  readonly pod: {
+    readonly id: string;
+    readonly status: string;
+    /** Empty without one. */
+    readonly machine: string;
+    readonly labels: Readonly<Record<string, string>>;
+    /** RFC 3339 */
+    readonly createdAt: string;
+    /** Names. */
+    readonly containers: readonly string[];
+  };
+  readonly container: {
+    readonly id: string;
+    readonly name: string;
+    readonly pod: string;
+    readonly status: string;
+    readonly image: string;
+    readonly labels: Readonly<Record<string, string>>;
+    /** RFC 3339 */
+    readonly createdAt: string;
+    /** Of one that has ended. */
+    readonly exitCode?: number;
+  };
+  readonly vm: {
+    readonly id: string;
+    /** Empty without one. */
+    readonly pod: string;
+    readonly status: string;
+  };
+}

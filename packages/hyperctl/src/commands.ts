@@ -29,6 +29,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('rm', 'Remove pods, or with -c containers; running ones are ended', () => import('./commands/rm.ts')),
   entry('list', 'List pods (the default), containers or machines', () => import('./commands/list.ts')),
+  entry('ps', 'List containers, as "list container" does', () => import('./commands/ps.ts')),
   entry(
     'attach',
     'Join a container, or the first one of a pod, until it ends',
@@ -74,7 +75,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('unpause', 'Let a paused pod go on', () => import('./commands/unpause.ts')),
   entry(
     'inspect',
-    'Print all about pods and containers as a JSON array',
+    'Print all about pods, containers and images as a JSON array, or one member of each',
     () => import('./commands/inspect.ts'),
   ),
   entry('ports', 'List, add or delete published ports of a pod', () => import('./commands/ports.ts')),

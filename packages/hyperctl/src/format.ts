@@ -1,4 +1,4 @@
-import type { Options } from './options.ts';
+import type { OptionSpec, Options } from './options.ts';
 import { UsageError } from './usage-error.ts';
 
 const DECIMAL_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
@@ -25,6 +25,13 @@ export function localTime(date: Date): string {
 export function jsonLines(rows: readonly object[]): string {
   return rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 }
+
+/** The option that `listFormat` reads. */
+export const LIST_FORMAT: OptionSpec = {
+  name: 'format',
+  value: 'FORMAT',
+  help: 'table (the default) or json: one object a line',
+};
 
 /** What --format says of a list. Throws UsageError. */
 export function listFormat(options: Options): 'table' | 'json' {

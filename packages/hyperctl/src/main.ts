@@ -3,6 +3,7 @@ import type { Command, Terminal } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import { commandHelp, GLOBAL_OPTIONS, HELP_OPTION, programHelp, usage } from './help.ts';
 import { hostUrl } from './host.ts';
+import { suggestion } from './nearest.ts';
 import { type Options, parseOptions } from './options.ts';
 import { InterruptedError } from './signals.ts';
 import { UsageError } from './usage-error.ts';
@@ -87,7 +88,13 @@ async function printHelp(names: readonly string[], terminal: Terminal): Promise<
 
 async function load(name: string): Promise<Command> {
   const entry = COMMANDS.find((candidate) => candidate.name === name);
-  if (!entry) throw new UsageError(`unknown command "${name}"; "hyperctl help" lists the commands`);
+  if (!entry) {
+    const meant = suggestion(
+      name,
+      COMMANDS.map((command) => command.name),
+    );
+    throw new UsageError(`unknown command "${name}"${meant}; "hyperctl help" lists the commands`);
+  }
   return (await entry.load()).command;
 }
 

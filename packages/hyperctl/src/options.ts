@@ -1,3 +1,4 @@
+import { suggestion } from './nearest.ts';
 import { UsageError } from './usage-error.ts';
 
 /** One option of a command. */
@@ -87,7 +88,13 @@ function readLong(
   const name = equals < 0 ? arg.slice(2) : arg.slice(2, equals);
   const inline = equals < 0 ? undefined : arg.slice(equals + 1);
   const spec = specs.find((candidate) => candidate.name === name);
-  if (!spec) throw new UsageError(`unknown option "--${name}"`);
+  if (!spec) {
+    const meant = suggestion(
+      `--${name}`,
+      specs.map((candidate) => `--${candidate.name}`),
+    );
+    throw new UsageError(`unknown option "--${name}"${meant}`);
+  }
   if (spec.value === undefined) add(values, spec, flagValue(spec, inline));
   else add(values, spec, inline ?? nextValue(`--${name}`, rest));
 }

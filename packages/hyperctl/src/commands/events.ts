@@ -1,7 +1,7 @@
 import type { HyperEvent } from '@hyperd/client';
 import type { Command } from '../command.ts';
-import { filtersOf } from '../filters.ts';
-import { formatOption, JSON_FORMAT } from '../format-option.ts';
+import { filterOption, filtersOf } from '../filters.ts';
+import { LIST_FORMAT, listFormat } from '../format.ts';
 import { printable } from '../table.ts';
 import { TIME_HELP, timeOption } from '../time-option.ts';
 import { write } from '../write.ts';
@@ -14,23 +14,18 @@ export const command: Command = {
   options: [
     { name: 'since', value: 'TIME', help: `begin with what is known since then: ${TIME_HELP}` },
     { name: 'until', value: 'TIME', help: `end at that time: ${TIME_HELP}` },
-    {
-      name: 'filter',
-      short: 'f',
-      value: 'KEY=VALUE',
-      repeats: true,
-      help: 'only some: type, event, pod, container, image, label=KEY[=VALUE]',
-    },
-    JSON_FORMAT,
+    filterOption('type, event, pod, container, image, label=KEY[=VALUE]'),
+    { ...LIST_FORMAT, help: 'table (the default: a line of text an event) or json: one object a line' },
   ],
   operandCount: [0, 0],
   async run({ client, options, terminal: { stdout } }) {
     const [since, until] = [timeOption(options, 'since'), timeOption(options, 'until')];
-    const asJson = formatOption(options) === 'json';
+    const asJson = listFormat(options) === 'json';
+    const filters = filtersOf(options);
     const events = client.events({
       ...(since ? { since } : {}),
       ...(until ? { until } : {}),
-      filters: filtersOf(options),
+      ...(filters ? { filters } : {}),
     });
     for await (const event of events)
       await write(stdout, `${asJson ? JSON.stringify(event) : lineOf(event)}\n`);

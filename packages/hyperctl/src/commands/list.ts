@@ -1,50 +1,86 @@
+import type { ListOptions } from '@hyperd/client';
 import type { Command, CommandContext } from '../command.ts';
+import { filterOption, filtersOf } from '../filters.ts';
+import { jsonLines, LIST_FORMAT, listFormat } from '../format.ts';
+import type { OptionSpec } from '../options.ts';
 import { table } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
+
+export const LIST_OPTIONS: readonly OptionSpec[] = [
+  { name: 'pod', short: 'p', value: 'POD', help: 'only what belongs to this pod' },
+  { name: 'vm', short: 'm', value: 'ID', help: 'only what belongs to this machine' },
+  { name: 'quiet', short: 'q', help: 'ids only' },
+  filterOption('status=STATUS, label=KEY[=VALUE]'),
+  LIST_FORMAT,
+];
 
 export const command: Command = {
   name: 'list',
   operands: '[pod|container|vm]',
   summary: 'List pods (the default), containers or machines',
-  options: [
-    { name: 'pod', short: 'p', value: 'ID', help: 'only what belongs to this pod' },
-    { name: 'vm', short: 'm', value: 'ID', help: 'only what belongs to this machine' },
-    { name: 'quiet', short: 'q', help: 'ids only' },
-  ],
+  options: LIST_OPTIONS,
   operandCount: [0, 1],
-  async run(context) {
-    const rows = await rowsOf(context);
-    const { options, terminal } = context;
-    const ids = rows.slice(1).map(([id = '']) => `${id}\n`);
-    terminal.stdout.write(options.flag('quiet') ? ids.join('') : table(rows));
-    return 0;
-  },
+  run: (context) => list(context, itemOf(context.operands[0] ?? 'pod')),
 };
 
-async function rowsOf({ client, options, operands }: CommandContext): Promise<string[][]> {
-  const [item = 'pod'] = operands;
+type Item = 'pod' | 'container' | 'vm';
+
+function itemOf(text: string): Item {
+  const item = text.replace(/s$/, '');
+  if (item === 'pod' || item === 'container' || item === 'vm') return item;
+  throw new UsageError(`list "${text}": want pod, container or vm`);
+}
+
+/** Prints the items as options say. */
+export async function list(context: CommandContext, item: Item): Promise<number> {
+  const { client, options, terminal } = context;
+  const asJson = listFormat(options) === 'json';
+  const filters = filtersOf(options);
   const [pod, machine] = [options.text('pod'), options.text('vm')];
-  const filter = { ...(pod ? { pod } : {}), ...(machine ? { machine } : {}) };
+  const selection: ListOptions = {
+    ...(pod ? { pod } : {}),
+    ...(machine ? { machine } : {}),
+    ...(filters ? { filters } : {}),
+  };
+  if (asJson) {
+    terminal.stdout.write(jsonLines(await client.listed(item, selection)));
+    return 0;
+  }
+  const [head, rows] = await tableRows(context, item, selection);
+  const ids = rows.map(([id = '']) => `${id}\n`);
+  terminal.stdout.write(options.flag('quiet') ? ids.join('') : table([head, ...rows]));
+  return 0;
+}
+
+/** With filters the daemon is asked for more; without, for what clients of the original ask for. */
+async function tableRows(
+  { client }: CommandContext,
+  item: Item,
+  selection: ListOptions,
+): Promise<readonly [head: string[], rows: string[][]]> {
+  const isFiltered = selection.filters !== undefined;
   switch (item) {
-    case 'pod':
-    case 'pods':
+    case 'pod': {
+      const pods = isFiltered
+        ? (await client.listed('pod', selection)).map((pod) => ({ ...pod, name: pod.id }))
+        : await client.pods(selection);
       return [
         ['POD ID', 'POD Name', 'VM name', 'Status'],
-        ...(await client.pods(filter)).map((entry) => [entry.id, entry.name, entry.machine, entry.status]),
+        pods.map((pod) => [pod.id, pod.name, pod.machine, pod.status]),
       ];
-    case 'container':
-    case 'containers':
+    }
+    case 'container': {
+      const containers = isFiltered
+        ? await client.listed('container', selection)
+        : await client.containers(selection);
       return [
         ['Container ID', 'Name', 'POD ID', 'Status'],
-        ...(await client.containers(filter)).map((entry) => [entry.id, entry.name, entry.pod, entry.status]),
+        containers.map(({ id, name, pod, status }) => [id, name, pod, status]),
       ];
-    case 'vm':
-    case 'vms':
-      return [
-        ['VM name', 'Status'],
-        ...(await client.machines(filter)).map(({ id, status }) => [id, status]),
-      ];
-    default:
-      throw new UsageError(`list "${item}": want pod, container or vm`);
+    }
+    case 'vm': {
+      const machines = isFiltered ? await client.listed('vm', selection) : await client.machines(selection);
+      return [['VM name', 'Status'], machines.map(({ id, status }) => [id, status])];
+    }
   }
 }

@@ -10,6 +10,11 @@ export const command: Command = {
   options: [
     { name: 'follow', short: 'f', help: 'go on until the container ends' },
     { name: 'since', value: 'TIME', help: `only what is newer: ${TIME_HELP}` },
+    {
+      name: 'until',
+      value: 'TIME',
+      help: `only what is not newer; what is followed ends then: ${TIME_HELP}`,
+    },
     { name: 'timestamps', short: 't', help: 'put the time before every line' },
     { name: 'tail', value: 'N', help: 'only the last N lines (default: all)' },
   ],
@@ -17,12 +22,13 @@ export const command: Command = {
   async run({ client, options, operands: [reference = ''], terminal }) {
     const { container } = await findContainer(client, reference);
     const tail = options.text('tail') === 'all' ? undefined : options.integer('tail', 0);
-    const since = timeOption(options, 'since');
+    const [since, until] = [timeOption(options, 'since'), timeOption(options, 'until')];
     const output = client.logs(container.containerID, {
       tty: container.tty ?? false,
       follow: options.flag('follow'),
       timestamps: options.flag('timestamps'),
       ...(since === undefined ? {} : { since: String(since.getTime() / 1000) }),
+      ...(until === undefined ? {} : { until: String(until.getTime() / 1000) }),
       ...(tail === undefined ? {} : { tail }),
     });
     await writeOutput(output, terminal);

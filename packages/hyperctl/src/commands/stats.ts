@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError, type Client, type PodStats } from '@hyperd/client';
 import type { Command, CommandContext } from '../command.ts';
-import { formatOption, JSON_FORMAT } from '../format-option.ts';
+import { LIST_FORMAT, listFormat } from '../format.ts';
 import { table } from '../table.ts';
 import { type UsageRow, usageCells, usageRows } from '../usage-rows.ts';
 import { write } from '../write.ts';
@@ -18,13 +18,13 @@ Block figures are counted outside of the machine, those of containers inside.`,
   options: [
     { name: 'no-stream', help: 'show it once, measured over a second' },
     { name: 'containers', short: 'c', help: 'a row for every container' },
-    JSON_FORMAT,
+    LIST_FORMAT,
   ],
   operandCount: [0, Number.POSITIVE_INFINITY],
   async run(context) {
     const { options, terminal } = context;
     const once = options.flag('no-stream');
-    const asJson = formatOption(options) === 'json';
+    const asJson = listFormat(options) === 'json';
     const names = options.flag('containers') ? new Map<string, string>() : undefined;
     let before: ReadonlyMap<string, PodStats> = new Map();
     for (let round = 0; ; round++) {

@@ -1,8 +1,7 @@
 import type { Client, ContainerProcess } from '@hyperd/client';
 import type { Command } from '../command.ts';
 import { findPodOrContainer } from '../find-container.ts';
-import { localTime } from '../format.ts';
-import { formatOption, JSON_FORMAT } from '../format-option.ts';
+import { LIST_FORMAT, listFormat, localTime } from '../format.ts';
 import { table } from '../table.ts';
 
 export const command: Command = {
@@ -10,7 +9,7 @@ export const command: Command = {
   operands: 'CONTAINER|POD',
   summary: 'List what runs in a container, or in all containers of a pod',
   details: `Process ids are as the container sees them. Nothing of the image is needed for it.`,
-  options: [JSON_FORMAT],
+  options: [LIST_FORMAT],
   operandCount: [1, 1],
   async run({ client, options, operands: [reference = ''], terminal: { stdout } }) {
     const found = await containersOf(client, reference);
@@ -19,7 +18,7 @@ export const command: Command = {
         (await client.processes(id)).map((process) => ({ container: name, ...process })),
       ),
     );
-    if (formatOption(options) === 'json') {
+    if (listFormat(options) === 'json') {
       stdout.write(
         rows
           .flat()

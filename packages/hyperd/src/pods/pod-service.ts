@@ -67,6 +67,7 @@ export interface LogOptions {
   readonly stdout: boolean;
   readonly stderr: boolean;
   readonly since?: Date;
+  readonly until?: Date;
   /** Last lines only; undefined: all. */
   readonly tail?: number;
   readonly follow: boolean;

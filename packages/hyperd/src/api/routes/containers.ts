@@ -40,6 +40,7 @@ export function containerRoutes({ pods, ...context }: RouteContext): Route[] {
         'stdout, stderr': flag('which of them; at least one'),
         follow: flag('go on until the container ends'),
         since: 'unix time, `seconds[.nanoseconds]`',
+        until: 'unix time; what is followed ends then',
         tail: 'last lines only; no number: all',
         'timestamps/timestamp': flag('a time stamp before every line'),
       },
@@ -221,11 +222,12 @@ function logOptions(parameters: Parameters, signal: AbortSignal): LogOptions {
   if (!stdout && !stderr) {
     throw new HyperError('invalid-argument', 'Bad parameters: you must choose at least one stream');
   }
-  const since = parameters.text('since');
+  const [since, until] = [parameters.text('since'), parameters.text('until')];
   const tail = parameters.integer('tail');
   return {
     ...{ stdout, stderr, follow: parameters.flag('follow'), signal },
     ...(since === '' || since === '0' ? {} : { since: new Date(unixTimeNs('since', since) / 1e6) }),
+    ...(until === '' || until === '0' ? {} : { until: new Date(unixTimeNs('until', until) / 1e6) }),
     ...(tail === undefined || tail < 0 ? {} : { tail }),
   };
 }

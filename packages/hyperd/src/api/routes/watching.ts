@@ -1,15 +1,33 @@
 import { HyperError } from '../../errors.ts';
 import { json, type Route } from '../call.ts';
 import { needed, ofSchema } from '../describe.ts';
+import { LIST_FILTERS, Listed, listed } from '../shapes/listed.ts';
 import { podStatus } from '../shapes/pod-info.ts';
 import { processesShape } from '../shapes/processes.ts';
 import { PodEnd, ProcessList } from '../shapes/usage-schemas.ts';
 import type { RouteContext } from './context.ts';
 import { podOf } from './pods.ts';
 
-/** Waiting for pods, and looking into containers. */
-export function watchingRoutes({ pods }: RouteContext): Route[] {
+/** Looking for pods and into containers, and waiting for them. */
+export function watchingRoutes({ pods, machines }: RouteContext): Route[] {
   return [
+    {
+      ...{ method: 'GET', path: '/list/json' },
+      summary: 'Lists pods, containers or machines as objects, with labels and more',
+      parameters: {
+        item: needed('`pod`, `container` or `vm`'),
+        pod: 'only of this pod',
+        vm: 'only of this machine',
+        filters: `JSON object of lists: ${LIST_FILTERS.map((name) => `\`${name}\``).join(', ')}`,
+      },
+      answers: { 200: ofSchema(Listed, 'a list'), 400: 'another `item` or filter' },
+      handle: ({ parameters }) => {
+        const item = parameters.text('item');
+        const query = { item, pod: parameters.text('pod'), machine: parameters.text('vm') };
+        const found = { pods: pods.list(), machines: machines.list() };
+        return json(200, listed(query, parameters.text('filters'), found));
+      },
+    },
     {
       ...{ method: 'GET', path: '/pod/wait' },
       summary: 'Waits until a pod does not run, nor waits to be started again by a restart policy',

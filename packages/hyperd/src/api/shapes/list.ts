@@ -4,14 +4,14 @@ import type { PodView } from '../../pods/pod-service.ts';
 import { containerPhase } from './container-info.ts';
 
 /** A pod's state in the words of /list. */
-function podStatus({ state }: PodView): string {
+export function listedStatus({ state }: PodView): string {
   if (state.phase === 'ended') return state.outcome;
   return state.phase === 'starting' ? 'pending' : state.phase;
 }
 
 /** `id:name:vm:status`, one string a pod. */
 export function podStrings(pods: readonly PodView[]): string[] {
-  return pods.map((pod) => [pod.id, pod.id, pod.machineId ?? '', podStatus(pod)].join(':'));
+  return pods.map((pod) => [pod.id, pod.id, pod.machineId ?? '', listedStatus(pod)].join(':'));
 }
 
 /** `id:name:pod:status`, one string a container. */

@@ -152,6 +152,12 @@ test('tail gives the last lines of the chosen streams, since what came later', (
     assert.deepEqual(await texts({ tail: 2, stderr: false }), ['2\n', '3\n']);
     assert.deepEqual(await texts({ tail: 0 }), []);
     assert.deepEqual(await texts({ since: new Date(Date.now() + 60_000) }), []);
+    assert.deepEqual(await texts({ until: new Date(0) }), []);
+    assert.deepEqual(await texts({ tail: 1, until: new Date(0) }), []);
+    assert.deepEqual(
+      (await texts({ until: new Date(Date.now() + 60_000) })).length,
+      (await texts({})).length,
+    );
   }));
 
 test('a follower sees what comes, over rotations, until the log is closed', () =>
