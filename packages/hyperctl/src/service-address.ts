@@ -23,6 +23,6 @@ function endpoint(part: string, whole: string): [string, number] {
   const [, address, port] = ENDPOINT.exec(part) ?? [];
   if (address && port) return [address, Number(port)];
   throw new UsageError(
-    `service "${whole}": "${part}" is no IP:PORT, want ${SERVICE_VALUE} such as 10.96.0.1:80=10.0.2.2:8080`,
+    `service "${whole}": "${part}" is no IP:PORT, want ${SERVICE_VALUE} such as 10.96.0.1:80=192.0.2.7:8080`,
   );
 }

@@ -13,11 +13,11 @@ test('requireFree() names the process that listens on a port, on one address or 
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
     await assert.rejects(
-      requireFree({ protocol: 'tcp', hostAddress: '127.0.0.1', hostPort: port }),
+      requireFree([{ protocol: 'tcp', hostAddress: '127.0.0.1', hostPort: port }]),
       (error: Error) =>
         isHyperError(error, 'conflict') && error.message.includes(`: process ${process.pid} ("`),
     );
-    await requireFree({ protocol: 'udp', hostAddress: '127.0.0.1', hostPort: port });
+    await requireFree([{ protocol: 'udp', hostAddress: '127.0.0.1', hostPort: port }]);
   }
 });
 
@@ -26,14 +26,14 @@ test('requireFree() names the process that has a udp port', async () => {
   await once(socket, 'listening');
   const { port } = socket.address();
   await assert.rejects(
-    requireFree({ protocol: 'udp', hostAddress: '0.0.0.0', hostPort: port }),
+    requireFree([{ protocol: 'udp', hostAddress: '0.0.0.0', hostPort: port }]),
     new RegExp(`publish udp port ${port} of the host: process ${process.pid} `),
   );
 });
 
 test('requireFree() says that the host has no such address', async () => {
   await assert.rejects(
-    requireFree({ protocol: 'tcp', hostAddress: '203.0.113.7', hostPort: 8080 }),
+    requireFree([{ protocol: 'tcp', hostAddress: '203.0.113.7', hostPort: 8080 }]),
     (error: Error) => isHyperError(error, 'invalid-argument') && /no such address/.test(error.message),
   );
 });
@@ -42,7 +42,7 @@ test('chooseFreePort() gives a port that can be had', async () => {
   for (const protocol of ['tcp', 'udp'] as const) {
     const hostPort = await chooseFreePort(protocol, '127.0.0.1');
     assert.ok(hostPort > 1024 && hostPort < 65_536);
-    await requireFree({ protocol, hostAddress: '127.0.0.1', hostPort });
+    await requireFree([{ protocol, hostAddress: '127.0.0.1', hostPort }]);
   }
 });
 

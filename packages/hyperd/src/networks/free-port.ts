@@ -19,19 +19,18 @@ export async function chooseFreePort(protocol: PortProtocol, hostAddress: string
 }
 
 /**
- * Throws when the daemon, and so a machine, could not bind `port` now: `conflict` where a process has it, naming that where /proc tells;
- * `invalid-argument` where the host has no such address; `forbidden` where privileges are missing.
+ * Throws when the daemon, and so a machine, could not bind one of `ports` now: `conflict` where a process has it, naming that where /proc
+ * tells; `invalid-argument` where the host has no such address; `forbidden` where privileges are missing.
  */
-export async function requireFree(port: HostPort): Promise<void> {
-  try {
-    await bindOnce(port);
-  } catch (error) {
-    throw await bindError(port, error as NodeJS.ErrnoException);
+export async function requireFree(ports: readonly HostPort[]): Promise<void> {
+  const results = await Promise.allSettled(ports.map(bindOnce));
+  for (const [index, port] of ports.entries()) {
+    const result = results[index];
+    if (result?.status === 'rejected') throw await bindError(port, result.reason as NodeJS.ErrnoException);
   }
 }
 
-/** Why `port` could not be had, as a `HyperError`. */
-export async function bindError(port: HostPort, error: NodeJS.ErrnoException): Promise<HyperError> {
+async function bindError(port: HostPort, error: NodeJS.ErrnoException): Promise<HyperError> {
   const what = `publish ${hostPortText(port)} of the host`;
   if (error.code === 'EADDRINUSE') {
     const holder = (await portHolder(port)) ?? 'another process';

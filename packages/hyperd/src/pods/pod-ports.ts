@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import { HyperError, isHyperError, messageOf } from '../errors.ts';
 import type { PodId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
@@ -65,8 +64,8 @@ export class PodPorts {
       hostPorts.claim(id, wanted);
       this.#claimed = wanted;
       const actual = await machine.forwardedPorts();
-      for (const forward of actual) if (!includes(wanted, forward)) await machine.unforwardPort(forward);
-      for (const forward of wanted) if (!includes(actual, forward)) await this.#forward(machine, forward);
+      for (const forward of without(actual, wanted)) await machine.unforwardPort(forward);
+      for (const forward of without(wanted, actual)) await this.#forward(machine, forward);
     } catch (error) {
       logger.warn({ pod: id, err: messageOf(error) }, 'publish ports of a pod that was running');
     }
@@ -93,7 +92,7 @@ export class PodPorts {
       this.#claimed = [...claimed, ...this.#claimed];
     } catch (error) {
       this.#save(before);
-      await this.#close(machine, opened);
+      await this.#takeBack(machine, opened);
       hostPorts.release(id, claimed);
       throw error;
     }
@@ -113,7 +112,7 @@ export class PodPorts {
     if (!machine) return;
     const forwards = removed.flatMap((mapping) => this.#forwardsOf(mapping));
     for (const forward of forwards) await machine.unforwardPort(forward);
-    this.#claimed = this.#claimed.filter((forward) => !includes(forwards, forward));
+    this.#claimed = without(this.#claimed, forwards);
     this.#pod.hostPorts.release(this.#id, forwards);
   }
 
@@ -157,7 +156,7 @@ export class PodPorts {
         claimed.push(...forwards);
         settled.push(fixed);
       }
-      await Promise.all(claimed.map(requireFree));
+      await requireFree(claimed);
       return { mappings: settled, claimed };
     } catch (error) {
       hostPorts.release(id, claimed);
@@ -179,15 +178,14 @@ export class PodPorts {
   }
 
   async #isFree(mapping: PortMapping): Promise<boolean> {
-    for (const port of this.#forwardsOf(mapping)) {
-      if (this.#pod.hostPorts.holderOf(port)) return false;
-      try {
-        await requireFree(port);
-      } catch {
-        return false; // whoever has it
-      }
+    const ports = this.#forwardsOf(mapping);
+    if (ports.some((port) => this.#pod.hostPorts.holderOf(port))) return false;
+    try {
+      await requireFree(ports);
+      return true;
+    } catch {
+      return false; // whoever has it
     }
-    return true;
   }
 
   async #forward(machine: Machine, forward: PortForward): Promise<void> {
@@ -195,7 +193,7 @@ export class PodPorts {
       await machine.forwardPort(forward);
     } catch (error) {
       if (!isHyperError(error, 'unavailable')) throw error;
-      await requireFree(forward); // knows better why not
+      await requireFree([forward]); // knows better why not
       throw new HyperError('unavailable', `publish ${hostPortText(forward)}: ${messageOf(error)}`, {
         cause: error,
       });
@@ -203,7 +201,7 @@ export class PodPorts {
   }
 
   /** Takes forwards back on the way out of a failure, which is the error to tell. */
-  async #close(machine: Machine, forwards: readonly PortForward[]): Promise<void> {
+  async #takeBack(machine: Machine, forwards: readonly PortForward[]): Promise<void> {
     for (const forward of forwards) {
       try {
         await machine.unforwardPort(forward);
@@ -226,6 +224,12 @@ export class PodPorts {
   }
 }
 
-function includes(forwards: readonly PortForward[], wanted: PortForward): boolean {
-  return forwards.some((forward) => isDeepStrictEqual(forward, wanted));
+/** Those of `forwards` that are not among `others`. */
+function without(forwards: readonly PortForward[], others: readonly PortForward[]): PortForward[] {
+  const keys = new Set(others.map(keyOf));
+  return forwards.filter((forward) => !keys.has(keyOf(forward)));
+}
+
+function keyOf({ protocol, hostAddress, hostPort, guestPort }: PortForward): string {
+  return `${protocol} ${hostAddress} ${hostPort} ${guestPort}`;
 }
