@@ -66,6 +66,8 @@ export interface Machine {
   diskUsage(): Promise<MachineDisk[]>;
   /** Balances connections from inside to these addresses over their backends, and to no others. */
   setServices(services: readonly GuestService[]): Promise<void>;
+  /** Whether a disk of that name is plugged, also by an earlier daemon. */
+  hasDisk(name: string): boolean;
   /** Records whose machine it is; undefined: nobody's, it waits for a pod. */
   setOwner(owner: PodId | undefined): void;
   pause(): Promise<void>;

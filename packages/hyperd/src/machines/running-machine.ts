@@ -112,6 +112,10 @@ export class RunningMachine implements Machine {
     await this.agent.setServices(services);
   }
 
+  hasDisk(name: string): boolean {
+    return this.#disks.some((disk) => disk.name === name);
+  }
+
   pause(): Promise<void> {
     return this.#parts.vm.pause();
   }

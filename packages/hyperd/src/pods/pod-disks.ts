@@ -45,14 +45,14 @@ export class PodDisks {
 
   /** Has a running machine get the image's disk, unless it has it already. */
   async plug(machine: Machine, image: Digest): Promise<void> {
-    if (this.#rootfs.has(image)) return;
     await this.prepare(image);
+    if (machine.hasDisk(this.nameOf(image))) return;
     await this.#plug(machine, image);
   }
 
   /** Takes all disks out of a machine that is to live on without the pod. */
   async unplugAll(machine: Machine): Promise<void> {
-    for (const { name } of this.#rootfs.values()) await machine.detachDisk(name);
+    for (const { name } of this.#rootfs.values()) if (machine.hasDisk(name)) await machine.detachDisk(name);
     await machine.detachDisk(SCRATCH);
   }
 

@@ -21,7 +21,7 @@ import { PodMachine, reasonOf } from './pod-machine.ts';
 import type { ContainerRecord, PodRecord, PodRecords } from './pod-records.ts';
 import { isWaiting, PodRestarts } from './pod-restarts.ts';
 import type { PodEnd, PodUsage, PodView, StopOptions } from './pod-service.ts';
-import { Sequence } from './sequence.ts';
+import { Sequence, SharedWork } from './sequence.ts';
 import type { PortMapping, ServiceSpec } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
 
@@ -59,6 +59,8 @@ export class Pod {
   readonly #context: PodContext;
   readonly #life: PodLife;
   readonly #sequence = new Sequence();
+  /** Calls to the guest from outside of the sequence: a guest that is paused under them would leave them without an answer. */
+  readonly #calls = new SharedWork();
   readonly #containers = new Map<ContainerId, Container>();
   readonly files: PodFiles;
   readonly #machine: PodMachine;
@@ -68,6 +70,7 @@ export class Pod {
   #lost: MachineExit | undefined;
   readonly #ends = new PodEnds();
   #isDoomed = false;
+  #isDetached = false;
   #isGone = false;
 
   constructor(record: PodRecord, containers: readonly ContainerRecord[], context: PodContext) {
@@ -208,14 +211,18 @@ export class Pod {
 
   /** One that waits to be started again does so no longer. */
   async stopContainer(container: Container, graceMs = STOP_GRACE_MS): Promise<void> {
-    if (container.isRunning) this.#requireRunning();
-    await container.stop(graceMs);
+    await this.#calls.run(async () => {
+      if (container.isRunning) this.#requireRunning();
+      await container.stop(graceMs);
+    });
     this.#later(() => this.#endIfDone());
   }
 
   async signalContainer(container: Container, signal: number): Promise<void> {
-    if (container.isRunning) this.#requireRunning();
-    await container.signal(signal);
+    await this.#calls.run(async () => {
+      if (container.isRunning) this.#requireRunning();
+      await container.signal(signal);
+    });
     this.#later(() => this.#endIfDone());
   }
 
@@ -223,8 +230,8 @@ export class Pod {
     this.#starting?.abort();
     return this.#sequence.run(async () => {
       this.#restarts.cancelPod();
-      if (!this.isAlive) return this.#tellOver(); // it may have waited to be started again
-      await this.#stopGently(graceMs, keepMachine);
+      if (this.isAlive) await this.#stopGently(graceMs, keepMachine);
+      else this.#tellOver();
     });
   }
 
@@ -247,8 +254,10 @@ export class Pod {
   pause(): Promise<void> {
     return this.#sequence.run(async () => {
       this.#life.check('pause');
-      await this.#machine.held?.pause();
-      this.#life.apply({ type: 'pause' });
+      await this.#calls.alone(async () => {
+        await this.#machine.held?.pause();
+        this.#life.apply({ type: 'pause' });
+      });
     });
   }
 
@@ -258,6 +267,7 @@ export class Pod {
       await this.#machine.held?.resume();
       this.#life.apply({ type: 'unpause' });
       for (const container of this.containers) this.#restarts.planContainer(container);
+      await this.#endIfDone(); // what ended at the last moment
     });
   }
 
@@ -353,7 +363,7 @@ export class Pod {
         await this.#machine.adopt(machine);
         if (phase === 'paused') await machine.pause();
       } catch (error) {
-        await this.#end('failed', `take over ${phase} pod: ${messageOf(error)}`, 0);
+        await this.#endLost(`take over ${phase} pod: ${messageOf(error)}`);
         return;
       }
       if (phase === 'starting') {
@@ -372,7 +382,7 @@ export class Pod {
     return this.#sequence.run(async () => {
       const { phase } = this.#life;
       if (this.isAlive) {
-        await this.#end('failed', 'its machine ended while the daemon was not running', 0);
+        await this.#endLost('its machine ended while the daemon was not running');
         if (phase !== 'stopping') this.#restarts.planPod();
       } else {
         this.#restarts.resumePod();
@@ -381,10 +391,14 @@ export class Pod {
     });
   }
 
-  /** Lets go of it without touching its machine; the daemon is ending. */
+  /** Lets go of it without touching its machine; the daemon is ending. One that is starting is ended first. */
   async detach(): Promise<void> {
-    this.#starting?.abort();
+    this.#isDetached = true;
     this.#restarts.clearAll();
+    if (this.#starting) {
+      this.#starting.abort();
+      await this.#sequence.run(async () => undefined);
+    }
     for (const container of this.containers) container.detach();
   }
 
@@ -496,6 +510,12 @@ export class Pod {
     await this.#end(outcomeOf(states), undefined, POWEROFF_GRACE_MS);
   }
 
+  /** What ran was lost without a word. */
+  async #endLost(message: string): Promise<void> {
+    for (const container of this.containers) container.lose(LOST_EXIT_CODE, message);
+    await this.#end('failed', message, 0);
+  }
+
   /** Records the end, then gives the machine and the disks back. */
   async #end(outcome: 'succeeded' | 'failed', message: string | undefined, graceMs: number): Promise<void> {
     const reason = this.#lost ? reasonOf(this.#lost) : message;
@@ -531,6 +551,7 @@ export class Pod {
   }
 
   #requireStaying(action: string): void {
+    if (this.#isDetached) throw new HyperError('canceled', `${action}: the daemon is ending`);
     if (this.isBeingRemoved)
       throw new HyperError('precondition', `${action}: the pod ${this.id} is being removed`);
   }
