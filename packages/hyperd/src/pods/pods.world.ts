@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { mock } from 'node:test';
 import { isHyperError } from '../errors.ts';
+import { Events } from '../events/index.ts';
 import type { Digest } from '../ids.ts';
 import type { ImageService } from '../images/image-service.ts';
+import { HostPorts } from '../networks/host-ports.ts';
 import type { State } from '../state/database.ts';
 import { MIGRATIONS } from '../state/migrations.ts';
 import { ContainerLogs } from './container-log.ts';
@@ -61,7 +63,7 @@ export class World {
     return new Pods({
       ...{ root: this.root, records: createPodRecords(this.state), machines: this.machines, images },
       ...{ logs: new ContainerLogs(join(this.root, 'pods')), logger: silent },
-      scratch: { ensure: turn },
+      ...{ scratch: { ensure: turn }, events: new Events(), hostPorts: new HostPorts('127.0.0.1') },
     });
   }
 

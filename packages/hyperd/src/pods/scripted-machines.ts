@@ -172,6 +172,26 @@ class ScriptedMachine implements Machine {
     return this.#vm.disks.has(name);
   }
 
+  forwardPort(): never {
+    throw new HyperError('unsupported', 'forward port');
+  }
+
+  unforwardPort(): never {
+    throw new HyperError('unsupported', 'end forward of port');
+  }
+
+  async forwardedPorts(): Promise<[]> {
+    return [];
+  }
+
+  async diskUsage(): Promise<[]> {
+    return [];
+  }
+
+  async setServices(): Promise<void> {
+    await this.#answer();
+  }
+
   async pause(): Promise<void> {
     await turns(1);
     this.#vm.isPaused = true;
@@ -221,9 +241,10 @@ class ScriptedMachine implements Machine {
     attachDisk: () => this.#answer(),
     detachDisk: () => this.#answer(),
     shutdown: () => this.#answer(),
-    stats: async () => {
-      throw new HyperError('unsupported', 'get stats');
-    },
+    loadModules: () => this.#answer(),
+    setServices: () => this.#answer(),
+    stats: () => Promise.reject(new HyperError('unsupported', 'get stats')),
+    containerProcesses: () => Promise.reject(new HyperError('unsupported', 'list processes')),
     startContainer: async (start, sink) => {
       await this.#answer();
       this.#checkStart(start);
