@@ -42,6 +42,15 @@ export function build() {
     compileNetworkGuard,
   );
   step(
+    'file server of volumes',
+    { inputs: ['host/share-files.c'], outputs: ['build/host/share-files'] },
+    () => {
+      mkdirSync(join(BUILD, 'host'), { recursive: true });
+      const flags = ['-std=c11', '-O2', '-Wall', '-Wextra', '-Wconversion', '-Wshadow', '-Werror'];
+      run('gcc', [...flags, '-o', join(BUILD, 'host/share-files'), 'host/share-files.c']);
+    },
+  );
+  step(
     'protocol code',
     { inputs: ['guest/agent.proto', 'package-lock.json'], outputs: [`${GENERATED}/agent_pb.js`] },
     generateProtocol,

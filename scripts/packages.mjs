@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync }
 import { join } from 'node:path';
 
 /** What running pods needs. */
-export const RUN_PACKAGES = ['qemu-system-x86', 'e2fsprogs', 'xz-utils', 'bzip2'];
+export const RUN_PACKAGES = ['qemu-system-x86', 'qemu-system-common', 'e2fsprogs', 'xz-utils', 'bzip2'];
 /** What building the guest needs. */
 export const BUILD_PACKAGES = [
   ...['gcc', 'libc6-dev', 'linux-libc-dev', 'make', 'binutils', 'cpio', 'xz-utils', 'musl-tools'],

@@ -12,6 +12,7 @@ import {
   type OutputSink,
   type ProcessSpec,
 } from '../packages/hyperd/src/guest/index.ts';
+import { createFileServers } from '../packages/hyperd/src/machines/file-server.ts';
 import type { Machine, MachineService } from '../packages/hyperd/src/machines/machine.ts';
 import { createMachineService } from '../packages/hyperd/src/machines/machine-service.ts';
 import { createQemuDriver } from '../packages/hyperd/src/machines/qemu/driver.ts';
@@ -42,6 +43,7 @@ async function open(
   const driver = createQemuDriver({ kernel: join(guest, 'vmlinux'), initrd, networkGuard });
   return createMachineService({
     ...{ root, state, driver, connectAgent, logger: silent, events: new Events(), ...timing },
+    fileServers: createFileServers(join(import.meta.dirname, '../build/host/share-files')),
   });
 }
 

@@ -55,7 +55,7 @@ static void mount_system(void) {
   mount_at("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755");
   mount_at("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
   mount_at("cgroup2", "/sys/fs/cgroup", safe, NULL);
-  const char *const directories[] = {PATH_DISKS, PATH_CONTAINERS, PATH_STAGE, PATH_FILES};
+  const char *const directories[] = {PATH_DISKS, PATH_SHARES, PATH_TMPFS, PATH_CONTAINERS, PATH_STAGE, PATH_FILES};
   for (size_t i = 0; i < sizeof directories / sizeof *directories; i++) {
     if (!make_directories(directories[i], 0755)) fatal("create \"%s\": %s", directories[i], strerror(errno));
   }

@@ -17,6 +17,7 @@
 #include "process-io.h"
 #include "process-table.h"
 #include "process.h"
+#include "share.h"
 #include "shutdown.h"
 #include "stats.h"
 
@@ -89,6 +90,7 @@ static void dispatch(struct call call, const ToAgent *message) {
   case ToAgent_attach_disk_tag: disk_attach(call, &message->call.attach_disk); return;
   case ToAgent_detach_disk_tag: disk_detach(call, message->call.detach_disk.name); return;
   case ToAgent_load_modules_tag: late_modules_load(call, message->call.load_modules.disk); return;
+  case ToAgent_mount_share_tag: share_mount(call, &message->call.mount_share); return;
   case ToAgent_start_container_tag: container_start(call, &message->call.start_container); return;
   case ToAgent_remove_container_tag: container_remove(call, &message->call.remove_container); return;
   case ToAgent_start_process_tag: start_process(call, &message->call.start_process); return;

@@ -19,6 +19,7 @@
 #include "paths.h"
 #include "root-path.h"
 #include "text.h"
+#include "volumes.h"
 
 #define SAFE (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
@@ -196,20 +197,22 @@ static bool protect_system(struct failure *failure) {
 }
 
 bool container_root_enter(const StartContainer *start, struct failure *failure) {
-  struct injected injected = {0};
+  static struct injected injected;
+  static struct volumes volumes;
   struct binds binds = {0};
   if (start->no_network && !network_isolate(failure)) return false;
   // Not with clone3(2): the namespace's root would be the agent's cgroup then.
   if (unshare(CLONE_NEWCGROUP) < 0) return fail_errno(failure, "create cgroup namespace");
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail_errno(failure, "make mounts private");
-  if (!injected_prepare(&injected, start, failure) || !mount_overlay(start, failure) || !binds_prepare(&binds, start, failure) ||
-      !pivot(failure) || !mount_system(failure) || !binds_attach(&binds, start, failure)) {
+  if (!injected_prepare(&injected, start, failure) || !volumes_prepare(&volumes, start, failure) ||
+      !mount_overlay(start, failure) || !binds_prepare(&binds, start, failure) || !pivot(failure) || !mount_system(failure) ||
+      !binds_attach(&binds, start, failure)) {
     return false;
   }
   for (pb_size_t i = 0; i < start->sysctls_count; i++) {
     if (!set_sysctl(&start->sysctls[i], failure)) return false;
   }
-  return injected_attach(&injected, start->read_only_rootfs, failure) && protect_system(failure);
+  return volumes_attach(&volumes, failure) && injected_attach(&injected, start, failure) && protect_system(failure);
 }
 
 bool container_root_seal(const StartContainer *start, struct failure *failure) {

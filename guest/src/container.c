@@ -16,6 +16,7 @@
 #include "log.h"
 #include "loop.h"
 #include "process.h"
+#include "share.h"
 #include "text.h"
 
 enum { CONTAINERS_MAX = 256 };
@@ -92,7 +93,7 @@ void container_forget(struct container *container) {
 
 void container_start(struct call call, const StartContainer *start) {
   struct failure failure;
-  struct container *container = check(start, &failure) ? add(start, &failure) : NULL;
+  struct container *container = check(start, &failure) && share_prepare(start, &failure) ? add(start, &failure) : NULL;
   if (container) {
     int cgroup = cgroup_create(container->id);
     bool started = cgroup >= 0 ? process_start(call, &start->process, container, start, cgroup, &failure)

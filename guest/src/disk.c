@@ -20,6 +20,7 @@
 #include "paths.h"
 #include "scsi.h"
 #include "text.h"
+#include "volume-disk.h"
 
 enum { TARGET_MAX = 255, TIMEOUT_MAX_MS = 600000, TIMEOUT_DEFAULT_MS = 10000 };
 
@@ -27,6 +28,8 @@ struct disk {
   char name[129];
   uint32_t target;
   AttachDisk_Use use;
+  bool read_only;
+  char file_system[16]; // empty: to be found out
   enum { WAITING, MOUNTED, DETACHING } state;
   unsigned int users;
   struct call call; // WAITING, DETACHING: the one to answer
@@ -60,13 +63,13 @@ static bool mount_disk(const struct disk *disk, const char *node, struct failure
   char path[512];
   mount_path(disk, path, sizeof path);
   if (mkdir(path, 0755) < 0 && errno != EEXIST) return fail_errno(failure, "create \"%s\"", path);
-  int result;
-  if (disk->use == AttachDisk_Use_ROOTFS) {
-    result = mount(node, path, "erofs", MS_RDONLY | MS_NODEV, NULL);
-  } else {
-    result = mount(node, path, "ext4", MS_NOATIME | MS_NODEV, NULL);
+  bool mounted;
+  switch (disk->use) {
+  case AttachDisk_Use_ROOTFS: mounted = mount(node, path, "erofs", MS_RDONLY | MS_NODEV, NULL) == 0; break;
+  case AttachDisk_Use_SCRATCH: mounted = mount(node, path, "ext4", MS_NOATIME | MS_NODEV, NULL) == 0; break;
+  default: mounted = volume_disk_mount(node, path, disk->file_system, disk->read_only);
   }
-  if (result == 0) return true;
+  if (mounted) return true;
   fail_errno(failure, "mount disk \"%s\"", disk->name);
   rmdir(path);
   return false;
@@ -109,9 +112,12 @@ static void time_out(struct timer *timer) {
 static bool may_attach(const AttachDisk *wanted, struct failure *failure) {
   const char *name = wanted->name ? wanted->name : "";
   if (!text_is_name(name)) return fail(failure, Error_Code_INVALID, "attach disk \"%s\": not a valid name", name);
-  if (wanted->target > TARGET_MAX || wanted->timeout_ms > TIMEOUT_MAX_MS || wanted->use > AttachDisk_Use_SCRATCH) {
-    return fail(failure, Error_Code_INVALID, "attach disk \"%s\": target at most %d, timeout at most %d ms, use 0 or 1",
+  if (wanted->target > TARGET_MAX || wanted->timeout_ms > TIMEOUT_MAX_MS || wanted->use > AttachDisk_Use_VOLUME) {
+    return fail(failure, Error_Code_INVALID, "attach disk \"%s\": target at most %d, timeout at most %d ms, use 0 to 2",
                 name, TARGET_MAX, TIMEOUT_MAX_MS);
+  }
+  if (wanted->file_system && strlen(wanted->file_system) >= sizeof disks->file_system) {
+    return fail(failure, Error_Code_INVALID, "attach disk \"%s\": no file system \"%s\"", name, wanted->file_system);
   }
   for (struct disk *disk = disks; disk; disk = disk->next) {
     if (strcmp(disk->name, name) == 0 || disk->target == wanted->target) {
@@ -135,6 +141,8 @@ void disk_attach(struct call call, const AttachDisk *wanted) {
   }
   *disk = (struct disk){.target = wanted->target, .use = wanted->use, .call = call, .timer.fire = time_out, .next = disks};
   strcpy(disk->name, wanted->name);
+  disk->read_only = wanted->read_only;
+  if (wanted->file_system) strcpy(disk->file_system, wanted->file_system);
   disks = disk;
   timer_arm(&disk->timer, wanted->timeout_ms ? wanted->timeout_ms : TIMEOUT_DEFAULT_MS);
   try_mount(disk);
@@ -196,8 +204,8 @@ void disk_detach(struct call call, const char *name) {
 bool disk_use(const char *name, AttachDisk_Use use, struct failure *failure) {
   struct disk *disk = find(name);
   if (!disk || disk->state != MOUNTED || disk->use != use) {
-    return fail(failure, Error_Code_NOT_FOUND, "find disk \"%s\": no such %s", name,
-                use == AttachDisk_Use_ROOTFS ? "rootfs" : "scratch disk");
+    static const char *const kinds[] = {"rootfs", "scratch disk", "volume"};
+    return fail(failure, Error_Code_NOT_FOUND, "find disk \"%s\": no such %s", name, kinds[use]);
   }
   disk->users++;
   return true;

@@ -113,3 +113,11 @@ bool delete_tree(const char *path) {
   }
   return empty_directory(fd, status.st_dev, DEPTH_MAX) && rmdir(path) == 0;
 }
+
+bool empty_tree(int fd) {
+  struct stat status;
+  int directory = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory >= 0 && fstat(directory, &status) == 0) return empty_directory(directory, status.st_dev, DEPTH_MAX);
+  if (directory >= 0) close(directory);
+  return false;
+}

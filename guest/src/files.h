@@ -18,5 +18,7 @@ bool make_directories(const char *path, mode_t mode);
 bool write_all(int fd, const void *bytes, size_t size);
 // Deletes `path` and everything below it, without following links or leaving its file system. False: errno is set.
 bool delete_tree(const char *path);
+// Deletes everything below the directory `fd`, likewise. False: errno is set.
+bool empty_tree(int fd);
 
 #endif

@@ -13,6 +13,7 @@
 #include "files.h"
 #include "paths.h"
 #include "root-path.h"
+#include "volumes.h"
 
 static int clone_mount(const char *path) {
   return (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
@@ -76,12 +77,12 @@ static bool attach(int mount, const char *path, bool read_only, struct failure *
   return done;
 }
 
-bool injected_attach(struct injected *injected, bool read_only, struct failure *failure) {
+bool injected_attach(struct injected *injected, const StartContainer *start, struct failure *failure) {
   bool done = true;
   for (size_t i = 0; i < injected->count; i++) {
     const char *path = injected->files[i].path;
     bool own = strcmp(path, "/etc/machine-id") == 0 && access("/etc", F_OK) < 0; // an image without /etc stays so
-    if (done && !own) done = attach(injected->files[i].mount, path, read_only, failure);
+    if (done && !own && !volumes_cover(start, path)) done = attach(injected->files[i].mount, path, start->read_only_rootfs, failure);
     close(injected->files[i].mount);
   }
   return done;

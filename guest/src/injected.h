@@ -19,7 +19,7 @@ struct injected {
 
 // In the container's mount namespace, before it leaves the agent's root.
 bool injected_prepare(struct injected *injected, const StartContainer *start, struct failure *failure);
-// After it has: every symbolic link is the container's own then. `read_only`: as the rootfs.
-bool injected_attach(struct injected *injected, bool read_only, struct failure *failure);
+// After it has: every symbolic link is the container's own then. What a volume covers is left as it is there.
+bool injected_attach(struct injected *injected, const StartContainer *start, struct failure *failure);
 
 #endif

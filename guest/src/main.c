@@ -15,6 +15,7 @@
 #include "loop.h"
 #include "port.h"
 #include "process.h"
+#include "share.h"
 #include "uevent.h"
 
 // The only place that waits for children. Orphans of anybody are reaped, too.
@@ -26,6 +27,11 @@ static void reap(struct source *source, uint32_t events) {
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
     if (!process_ended(pid, status)) job_ended(pid, status);
   }
+}
+
+static void look_for_devices(void) {
+  disk_look();
+  share_look();
 }
 
 static void watch_children(void) {
@@ -46,7 +52,7 @@ int main(void) {
   process_init();
   watch_children();
   port_open(calls_receive);
-  uevent_watch(disk_look);
+  uevent_watch(look_for_devices);
   log_line("ready");
   loop_run(port_work);
 }

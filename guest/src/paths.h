@@ -4,6 +4,8 @@
 // Where the agent keeps things in its own file system, which containers never see.
 
 #define PATH_DISKS "/run/hyper/disks"           // NAME: a mounted disk
+#define PATH_SHARES "/run/hyper/shares"         // NAME: a mounted share
+#define PATH_TMPFS "/run/hyper/tmpfs"           // NAME: a tmpfs that containers have in common
 #define PATH_CONTAINERS "/run/hyper/containers" // ID: upper directories of containers without a scratch disk
 #define PATH_STAGE "/run/hyper/stage"           // where a container's root is put together, in its own mount namespace
 #define PATH_FILES "/run/hyper/files"           // likewise, its injected files

@@ -9,6 +9,7 @@
 #include "disk.h"
 #include "log.h"
 #include "port.h"
+#include "share.h"
 
 enum { ANSWER_MS = 1000, KILL_ATTEMPTS = 500 };
 
@@ -28,6 +29,7 @@ void shut_down(struct call call) {
   port_flush(ANSWER_MS);
   kill_all();
   sync();
+  share_unmount_all();
   disk_unmount_all();
   log_line("power off");
   power_off();

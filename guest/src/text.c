@@ -32,6 +32,20 @@ bool text_is_name(const char *text) {
   return length >= 1 && length <= 128 && strspn(text, allowed) == length;
 }
 
+bool text_is_path_of_names(const char *text) {
+  char name[130];
+  while (*text) {
+    size_t length = strcspn(text, "/");
+    if (length == 0 || length >= sizeof name) return false;
+    memcpy(name, text, length);
+    name[length] = '\0';
+    if (!text_is_name(name)) return false;
+    text += length;
+    if (*text == '/' && !*++text) return false;
+  }
+  return true;
+}
+
 bool text_number(const char *text, uint64_t limit, uint64_t *number) {
   uint64_t value = 0;
   if (!*text) return false;

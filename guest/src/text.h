@@ -11,6 +11,8 @@
 void text_make_utf8(char *text);
 // [a-zA-Z0-9_.-]{1,128}, and neither "." nor "..": fit for a file name.
 bool text_is_name(const char *text);
+// Such names, separated by single slashes; or nothing.
+bool text_is_path_of_names(const char *text);
 // A decimal number 0..limit, nothing else around it.
 bool text_number(const char *text, uint64_t limit, uint64_t *number);
 

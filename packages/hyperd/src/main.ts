@@ -10,6 +10,7 @@ import { connectAgent } from './guest/index.ts';
 import { createImageService } from './images/index.ts';
 import { seedImages } from './images/seed.ts';
 import type { Logger } from './logger.ts';
+import { createFileServers } from './machines/file-server.ts';
 import { createMachineService } from './machines/machine-service.ts';
 import { createQemuDriver } from './machines/qemu/driver.ts';
 import { createScratchDisks } from './machines/scratch-disk.ts';
@@ -54,6 +55,7 @@ async function serve(config: Config): Promise<void> {
   const driver = createQemuDriver({ ...config, networkGuard: NETWORK_GUARD });
   await using machines = await createMachineService({
     ...{ root, state, driver, connectAgent, logger, events, modulesDisk: config.modulesDisk },
+    fileServers: createFileServers(join(BUILD_DIRECTORY, 'host/share-files')),
   });
   await using pods = new Pods({
     ...{ root, records: createPodRecords(state), machines, images, logger, events },

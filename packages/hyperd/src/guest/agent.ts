@@ -33,8 +33,33 @@ export interface GuestNetwork {
 export interface GuestDisk {
   /** SCSI target the driver plugged it at. */
   readonly target: number;
-  readonly use: 'rootfs' | 'scratch';
+  readonly use: DiskUse;
   readonly name: string;
+  /** Of a volume: mounted read-only. */
+  readonly readOnly?: boolean;
+  /** Of a volume: its type; absent: found out. */
+  readonly fileSystem?: string;
+}
+
+/** `volume`: somebody's disk with whatever file system it has. */
+export type DiskUse = 'rootfs' | 'scratch' | 'volume';
+
+/** A volume in a container; see Mount in guest/agent.proto. */
+export interface GuestMount {
+  /** Absolute, in the container. */
+  readonly path: string;
+  readonly readOnly: boolean;
+  readonly source:
+    | {
+        readonly kind: 'share' | 'scratch';
+        readonly name: string;
+        readonly subpath: string;
+        readonly fill: boolean;
+        readonly mode: number;
+      }
+    | { readonly kind: 'disk'; readonly name: string }
+    /** `name` empty: the container's own. `sizeBytes` 0: half of the memory. */
+    | { readonly kind: 'tmpfs'; readonly name: string; readonly sizeBytes: number; readonly mode: number };
 }
 
 /** Connections of the machine to `address:port` (IPv4) go to the backends in turn. */
@@ -83,6 +108,7 @@ export interface ContainerStart {
   readonly process: ProcessSpec;
   readonly files: readonly InjectedFile[];
   readonly sysctls: Readonly<Record<string, string>>;
+  readonly mounts?: readonly GuestMount[];
   /** Further lower layers, the topmost first: a rootfs disk, or `SCRATCH/ID`, what a container has changed. */
   readonly layers?: readonly string[];
   readonly binds?: readonly GuestBind[];
@@ -244,6 +270,8 @@ export interface GuestAgent extends AsyncDisposable {
   loadModules(disk: string): Promise<void>;
   /** Has the guest's kernel balance these and no others; connections of what stays go on. */
   setServices(services: readonly GuestService[]): Promise<void>;
+  /** Mounts the virtio-fs device with this tag. */
+  mountShare(name: string): Promise<void>;
   /** Rejects with `command-not-found`/`command-not-executable` as CommandError. */
   startContainer(start: ContainerStart, sink: OutputSink): Promise<GuestProcess>;
   /** `containerId` empty: in the agent's own namespaces. */

@@ -30,7 +30,6 @@ import {
   MAX_PAYLOAD_BYTES,
 } from './frames.ts';
 import {
-  AttachDisk_Use,
   type FromAgent,
   FromAgentSchema,
   type ProcessState,
@@ -38,12 +37,15 @@ import {
   type Welcome,
 } from './gen/agent_pb.js';
 import { guestText } from './guest-text.ts';
-import { bindMessage, clamp, errorOf, exitStatus, nowNs, processMessage, processState } from './messages.ts';
+import { clamp, errorOf, exitStatus, nowNs, processMessage, processState } from './messages.ts';
 import { type ProcessLink, RemoteProcess } from './process.ts';
+import { containerMessage, DEVICE_TIMEOUT_MS, diskMessage } from './start-messages.ts';
 import { guestProcess, guestStats } from './stats.ts';
 
 const PROTOCOL = 1;
 const DEFAULT_CALL_TIMEOUT_MS = 60_000;
+/** A volume may be filled with all that an image has. */
+const FILL_TIMEOUT_MS = 600_000;
 const HELLO_INTERVAL_MS = 200;
 const MAX_PENDING_CALLS = 4096;
 const MAX_PROCESSES = 8192;
@@ -170,9 +172,8 @@ class Connection implements GuestAgent, ProcessLink {
     await this.#call({ case: 'setHostname', value: { hostname } });
   }
 
-  async attachDisk({ target, use, name }: GuestDisk): Promise<void> {
-    const guestUse = use === 'rootfs' ? AttachDisk_Use.ROOTFS : AttachDisk_Use.SCRATCH;
-    await this.#call({ case: 'attachDisk', value: { target, use: guestUse, name, timeoutMs: 10_000 } });
+  async attachDisk(disk: GuestDisk): Promise<void> {
+    await this.#call({ case: 'attachDisk', value: diskMessage(disk) });
   }
 
   async detachDisk(name: string): Promise<void> {
@@ -188,16 +189,19 @@ class Connection implements GuestAgent, ProcessLink {
     await this.#call({ case: 'setServices', value });
   }
 
+  async mountShare(name: string): Promise<void> {
+    await this.#call({ case: 'mountShare', value: { name, timeoutMs: DEVICE_TIMEOUT_MS } });
+  }
+
   startContainer(start: ContainerStart, sink: OutputSink): Promise<GuestProcess> {
-    const { containerId, rootfsDisk, scratchDisk, readOnlyRootfs, process, files, sysctls } = start;
-    const { layers = [], binds = [], noNetwork = false } = start;
-    const value = {
-      ...{ containerId, rootfsDisk, scratchDisk, readOnlyRootfs, process: processMessage(process) },
-      files: files.map((file) => ({ ...file, content: Uint8Array.from(file.content) })),
-      sysctls: Object.entries(sysctls).map(([key, value]) => ({ key, value })),
-      ...{ layers: [...layers], binds: binds.map(bindMessage), noNetwork },
-    };
-    return this.#start(process.id, sink, { case: 'startContainer', value });
+    const isFilled = start.mounts?.some(({ source }) => 'fill' in source && source.fill);
+    const timeoutMs = isFilled ? FILL_TIMEOUT_MS : this.#callTimeoutMs;
+    return this.#start(
+      start.process.id,
+      sink,
+      { case: 'startContainer', value: containerMessage(start) },
+      timeoutMs,
+    );
   }
 
   startProcess(containerId: string, process: ProcessSpec, sink: OutputSink): Promise<GuestProcess> {
@@ -334,13 +338,18 @@ class Connection implements GuestAgent, ProcessLink {
     this.#acknowledgements.clear();
   }
 
-  async #start(id: number, sink: OutputSink, call: Call): Promise<GuestProcess> {
+  async #start(
+    id: number,
+    sink: OutputSink,
+    call: Call,
+    timeoutMs = this.#callTimeoutMs,
+  ): Promise<GuestProcess> {
     if (this.#processes.has(id)) throw new HyperError('conflict', `start process ${id}: the id is taken`);
     const start = { stdin: 0, stdout: 0, stderr: 0 };
     const process = new RemoteProcess(id, sink, this, this.info.windowBytes, start);
     this.#processes.set(id, process);
     try {
-      await this.#call(call);
+      await this.#call(call, timeoutMs);
       return process;
     } catch (error) {
       this.#processes.delete(id);
@@ -348,7 +357,7 @@ class Connection implements GuestAgent, ProcessLink {
     }
   }
 
-  #call(call: Call): Promise<Answer> {
+  #call(call: Call, timeoutMs = this.#callTimeoutMs): Promise<Answer> {
     const name = call?.case ?? 'call';
     if (this.#reason) return Promise.reject(this.#reason);
     if (this.#calls.size >= MAX_PENDING_CALLS)
@@ -366,8 +375,8 @@ class Connection implements GuestAgent, ProcessLink {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#calls.delete(id);
-        reject(new HyperError('timeout', `${name}: no answer of the guest within ${this.#callTimeoutMs} ms`));
-      }, this.#callTimeoutMs);
+        reject(new HyperError('timeout', `${name}: no answer of the guest within ${timeoutMs} ms`));
+      }, timeoutMs);
       this.#calls.set(id, { name, resolve, reject, timer });
       this.#stream.write(encodeFrame(FRAME_CONTROL, {}, message));
     });

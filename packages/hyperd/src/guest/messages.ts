@@ -1,5 +1,5 @@
 import { HyperError } from '../errors.ts';
-import type { ExitStatus, GuestBind, GuestProcessState, ProcessSpec } from './agent.ts';
+import type { ExitStatus, GuestProcessState, ProcessSpec } from './agent.ts';
 import { CommandError } from './command-error.ts';
 import { Error_Code, Process_Builtin, type ProcessState } from './gen/agent_pb.js';
 import { guestText } from './guest-text.ts';
@@ -19,11 +19,6 @@ export function processMessage(spec: ProcessSpec) {
     rlimits: spec.rlimits.map((limit) => ({ ...limit })),
     builtin: BUILTINS[spec.builtin ?? 'none'],
   };
-}
-
-/** The schema's Bind. */
-export function bindMessage({ sizeBytes = 0, ...bind }: GuestBind) {
-  return { ...bind, size: BigInt(sizeBytes) };
 }
 
 /** A listed process, with nothing in it that is not checked. */

@@ -13,6 +13,8 @@ export interface VmRequest {
   /** Empty directory that is this machine's own: sockets, console, logs. */
   readonly directory: string;
   readonly hardware: VmHardware;
+  /** Set: its memory can be shared with file servers. `elsewhereMib`: what other such machines may come to need. */
+  readonly sharedMemory?: { readonly elsewhereMib: number } | undefined;
   readonly signal?: AbortSignal;
   /** The process is there: told before anything is waited for. */
   readonly onSpawn?: (process: HostProcess) => void;
@@ -28,6 +30,10 @@ export interface Vm {
   /** `target`: the SCSI target it appears at, 1 to 255. Rejects `machine`; nothing is left plugged then. */
   plugDisk(target: number, disk: DiskImage): Promise<void>;
   unplugDisk(target: number): Promise<void>;
+  /** How many file servers it can have. */
+  readonly sharePorts: number;
+  /** Connects a file server that listens at `socketPath`; the guest knows it as `tag`. `port`: 0 to `sharePorts` - 1, each once. */
+  plugShare(port: number, share: { readonly tag: string; readonly socketPath: string }): Promise<void>;
   /** Lets a port of the host lead to one of the guest. Rejects `unavailable` where the port cannot be had. */
   forwardPort(forward: PortForward): Promise<void>;
   /** A port that is not forwarded is left as it is. */

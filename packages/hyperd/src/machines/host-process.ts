@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A process of the host that may not be our child: pid and start time together never come twice. */
@@ -54,4 +55,13 @@ export function commandLineHolds(pid: number, text: string): boolean {
   } catch {
     return false; // no such process
   }
+}
+
+/** The process whose pid is in the file, if it is still that one: its command line holds `text`. */
+export async function processOfPidFile(path: string, text: string): Promise<HostProcess | undefined> {
+  const content = await readFile(path, 'utf8').catch(() => ''); // none was written
+  const pid = Number.parseInt(content, 10);
+  if (!(pid > 1) || !commandLineHolds(pid, text)) return undefined;
+  const startTicks = startTicksOf(pid);
+  return startTicks === undefined ? undefined : { pid, startTicks };
 }

@@ -1,11 +1,20 @@
 import type { MachineId, PodId } from '../ids.ts';
 import type { State } from '../state/database.ts';
 import type { HostProcess } from './host-process.ts';
-import type { MachineShape } from './machine.ts';
+import type { MachineShape, SharedPath } from './machine.ts';
 
 export interface PluggedDisk {
   readonly name: string;
   readonly target: number;
+}
+
+/** A file server of the machine, and what it serves. */
+export interface MachineShare {
+  readonly name: string;
+  readonly paths: readonly SharedPath[];
+  readonly process: HostProcess | undefined;
+  /** The guest has mounted it. */
+  readonly mounted: boolean;
 }
 
 export interface MachineRecord {
@@ -16,6 +25,8 @@ export interface MachineRecord {
   readonly process: HostProcess | undefined;
   readonly shape: MachineShape;
   readonly disks: readonly PluggedDisk[];
+  readonly sharesMemory: boolean;
+  readonly shares: readonly MachineShare[];
 }
 
 /** Rows of machines: written before the spawn, removed when nothing of the machine is left. */
@@ -25,23 +36,26 @@ export interface MachineRecords {
   setRunning(id: MachineId): void;
   setOwner(id: MachineId, owner: PodId | undefined): void;
   setDisks(id: MachineId, disks: readonly PluggedDisk[]): void;
+  setShares(id: MachineId, shares: readonly MachineShare[]): void;
   remove(id: MachineId): void;
   all(): MachineRecord[];
 }
 
 export function createMachineRecords({ db }: State): MachineRecords {
   const insert = db.prepare(
-    'INSERT INTO machines (id, owner, phase, vcpus, memory_mib, created_at) VALUES (?, ?, ?, ?, ?, ?)',
+    'INSERT INTO machines (id, owner, phase, vcpus, memory_mib, shares_memory, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
   );
   const setProcess = db.prepare('UPDATE machines SET pid = ?, pid_start_ticks = ? WHERE id = ?');
   const setRunning = db.prepare("UPDATE machines SET phase = 'running' WHERE id = ?");
   const setOwner = db.prepare('UPDATE machines SET owner = ? WHERE id = ?');
   const setDisks = db.prepare('UPDATE machines SET disks = ? WHERE id = ?');
+  const setShares = db.prepare('UPDATE machines SET shares = ? WHERE id = ?');
   const remove = db.prepare('DELETE FROM machines WHERE id = ?');
   const all = db.prepare('SELECT * FROM machines');
   return {
-    insert({ id, owner, phase, shape }) {
-      insert.run(id, owner ?? null, phase, shape.vcpus, shape.memoryMib, Date.now());
+    insert({ id, owner, phase, shape, sharesMemory }) {
+      const { vcpus, memoryMib } = shape;
+      insert.run(id, owner ?? null, phase, vcpus, memoryMib, sharesMemory ? 1 : 0, Date.now());
     },
     setProcess(id, { pid, startTicks }) {
       setProcess.run(pid, startTicks, id);
@@ -54,6 +68,9 @@ export function createMachineRecords({ db }: State): MachineRecords {
     },
     setDisks(id, disks) {
       setDisks.run(JSON.stringify(disks), id);
+    },
+    setShares(id, shares) {
+      setShares.run(JSON.stringify(shares), id);
     },
     remove(id) {
       remove.run(id);
@@ -71,5 +88,7 @@ function recordOf(row: Record<string, unknown>): MachineRecord {
     process: pid === null ? undefined : { pid, startTicks: row.pid_start_ticks as number },
     shape: { vcpus: row.vcpus as number, memoryMib: row.memory_mib as number },
     disks: JSON.parse(row.disks as string) as PluggedDisk[],
+    sharesMemory: row.shares_memory === 1,
+    shares: JSON.parse(row.shares as string) as MachineShare[],
   };
 }

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, messageOf } from '../errors.ts';
 import type { Events } from '../events/index.ts';
@@ -8,9 +8,11 @@ import type { Logger } from '../logger.ts';
 import { userModeNetwork } from '../networks/user-mode.ts';
 import type { State } from '../state/database.ts';
 import type { Vm, VmDriver, VmHardware } from './driver.ts';
-import { commandLineHolds, gone, kill, startTicksOf } from './host-process.ts';
+import type { FileServers } from './file-server.ts';
+import { gone, kill, processOfPidFile, startTicksOf } from './host-process.ts';
 import type { AcquireRequest, Machine, MachineService, MachineShape } from './machine.ts';
 import { createMachineRecords, type MachineRecord } from './machine-records.ts';
+import { endFileServers } from './machine-shares.ts';
 import { RunningMachine } from './running-machine.ts';
 import { Semaphore } from './semaphore.ts';
 import { createTemplates } from './templates.ts';
@@ -31,6 +33,7 @@ export interface MachineServiceOptions {
   readonly state: State;
   readonly driver: VmDriver;
   readonly connectAgent: ConnectAgent;
+  readonly fileServers: FileServers;
   readonly logger: Logger;
   readonly events: Events;
   /** Disk of kernel modules that few machines need. */
@@ -103,14 +106,18 @@ class Machines implements MachineService {
     request.onId?.(id);
     const template = await this.#templates.get(hardwareOf(shape));
     using _slot = await this.#starts.enter(signal);
-    this.#records.insert({ id, owner, phase: 'starting', process: undefined, shape, disks: [] });
+    const record: MachineRecord = {
+      ...{ id, owner, phase: 'starting', process: undefined, shape, disks: [], shares: [] },
+      sharesMemory: request.sharesMemory ?? false,
+    };
+    this.#records.insert(record);
     try {
       return await this.#start(id, request, template);
     } catch (error) {
       if (signal?.aborted) throw error;
       this.#options.logger.warn({ machine: id, err: error }, 'clone machine; booting it instead');
       await this.#templates.discard(hardwareOf(shape));
-      this.#records.insert({ id, owner, phase: 'starting', process: undefined, shape, disks: [] });
+      this.#records.insert(record);
       return await this.#start(id, request, undefined);
     }
   }
@@ -141,6 +148,7 @@ class Machines implements MachineService {
       const vmRequest = {
         directory,
         hardware: hardwareOf(request.shape),
+        sharedMemory: request.sharesMemory ? { elsewhereMib: this.#sharedMib(id) } : undefined,
         onSpawn: (process: MachineRecord['process'] & object) => this.#records.setProcess(id, process),
         ...(request.signal && { signal: request.signal }),
       };
@@ -148,7 +156,7 @@ class Machines implements MachineService {
       const handshakeTimeoutMs = template === undefined ? this.#bootTimeoutMs : CLONE_HANDSHAKE_MS;
       const agent = await this.#configuredAgent(vm, request, handshakeTimeoutMs);
       this.#records.setRunning(id);
-      const machine = this.#take(id, request, vm, agent, []);
+      const machine = this.#take(id, { ...request, disks: [], shares: [] }, vm, agent);
       this.#options.events.machine(id, 'start', { pod: request.owner });
       return machine;
     } catch (error) {
@@ -179,7 +187,7 @@ class Machines implements MachineService {
   }
 
   async #adopt(record: MachineRecord): Promise<Machine | undefined> {
-    const { id, disks } = record;
+    const { id } = record;
     const directory = join(this.#directory, id);
     const process = record.process ?? (await this.#processIn(directory));
     if (record.phase === 'running' && process && startTicksOf(process.pid) === process.startTicks) {
@@ -192,7 +200,7 @@ class Machines implements MachineService {
           handshakeTimeoutMs: CLONE_HANDSHAKE_MS,
           resync: true,
         });
-        return this.#take(id, record, vm, agent, disks);
+        return this.#take(id, record, vm, agent);
       } catch (error) {
         this.#options.logger.error({ machine: id, err: error }, 'take up machine');
         await vm?.kill();
@@ -208,14 +216,15 @@ class Machines implements MachineService {
 
   #take(
     id: MachineId,
-    { shape, owner }: Pick<MachineRecord, 'shape' | 'owner'>,
+    record: Pick<MachineRecord, 'shape' | 'owner' | 'disks' | 'shares'> & { readonly sharesMemory?: boolean },
     vm: Vm,
     agent: GuestAgent,
-    disks: MachineRecord['disks'],
   ): RunningMachine {
+    const { shape, owner, disks, shares, sharesMemory = false } = record;
     const machine = new RunningMachine({
       ...{ id, shape, owner, vm, agent, disks, directory: join(this.#directory, id), records: this.#records },
       modulesDisk: this.#options.modulesDisk,
+      ...{ sharesMemory, recordedShares: shares, fileServers: this.#options.fileServers },
       onGone: (gone) => this.#running.delete(gone),
     });
     this.#running.set(id, machine);
@@ -226,7 +235,15 @@ class Machines implements MachineService {
     return machine;
   }
 
+  /** What the other machines with shared memory may come to need of the host's. */
+  #sharedMib(except: MachineId): number {
+    const others = this.#records.all().filter(({ id, sharesMemory }) => sharesMemory && id !== except);
+    return others.reduce((sum, { shape }) => sum + hardwareOf(shape).ramMib, 0);
+  }
+
   async #clear(id: MachineId): Promise<void> {
+    const shares = this.#records.all().find((record) => record.id === id)?.shares ?? [];
+    await endFileServers(join(this.#directory, id), shares);
     await rm(join(this.#directory, id), { recursive: true, force: true });
     this.#records.remove(id);
   }
@@ -247,12 +264,8 @@ class Machines implements MachineService {
   }
 
   /** The machine that wrote its pid in `directory`, if it is still that one. */
-  async #processIn(directory: string): Promise<MachineRecord['process']> {
-    const text = await readFile(join(directory, 'qemu.pid'), 'utf8').catch(() => ''); // none was written
-    const pid = Number.parseInt(text, 10);
-    if (!(pid > 1) || !commandLineHolds(pid, directory)) return undefined;
-    const startTicks = startTicksOf(pid);
-    return startTicks === undefined ? undefined : { pid, startTicks };
+  #processIn(directory: string): Promise<MachineRecord['process']> {
+    return processOfPidFile(join(directory, 'qemu.pid'), directory);
   }
 
   /** A guest can print for ever: keeps each console file small, and its end readable. */

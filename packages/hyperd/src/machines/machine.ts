@@ -1,4 +1,4 @@
-import type { GuestAgent, GuestIdentity, GuestService } from '../guest/index.ts';
+import type { DiskUse, GuestAgent, GuestIdentity, GuestService } from '../guest/index.ts';
 import type { MachineId, PodId } from '../ids.ts';
 import type { HostPort, PortForward } from '../networks/port-forward.ts';
 
@@ -19,8 +19,27 @@ export type MachineExit =
 export interface DiskImage {
   readonly path: string;
   /** `vmdk`: a text descriptor of flat extents, paths in it relative to it. */
-  readonly format: 'raw' | 'vmdk';
+  readonly format: 'raw' | 'vmdk' | 'qcow2' | 'vdi';
   readonly readOnly: boolean;
+  /** How the host caches it; absent: write back. */
+  readonly cache?: DiskCache;
+}
+
+/** QEMU's names: with or without the host's page cache, with writes that are on the disk at once, or never flushed. */
+export type DiskCache = 'off' | 'none' | 'directsync' | 'writeback' | 'writethrough' | 'unsafe';
+
+/** A directory or file of the host for a machine: absolute, free of symbolic links. */
+export interface SharedPath {
+  readonly path: string;
+  /** Held to on the host, whatever the guest does. */
+  readonly readOnly: boolean;
+}
+
+/** What the guest is to make of a disk. */
+export interface DiskUseOptions {
+  readonly use: DiskUse;
+  readonly name: string;
+  readonly fileSystem?: string;
 }
 
 /** What has gone through a disk since it was plugged. Times in ns. */
@@ -54,11 +73,15 @@ export interface Machine {
   /** Resolves when the machine is gone and nothing of it is left on the host. Never rejects. */
   readonly exited: Promise<MachineExit>;
   /** Plugs a disk, waits until the guest has mounted it. Returns nothing; the guest knows it as `name`. */
-  attachDisk(
-    disk: DiskImage,
-    as: { readonly use: 'rootfs' | 'scratch'; readonly name: string },
-  ): Promise<void>;
+  attachDisk(disk: DiskImage, as: DiskUseOptions): Promise<void>;
   detachDisk(name: string): Promise<void>;
+  /**
+   * Serves directories and files of the host until the machine ends: in the guest they are `0`, `1`, ... of the share whose name it resolves with. The
+   * machine needs shared memory. When the file server ends, so does the machine. Rejects `limit`, `precondition`, `machine`.
+   */
+  attachShare(paths: readonly SharedPath[]): Promise<string>;
+  /** The shares it has, with their paths, also those of an earlier daemon. */
+  readonly shares: readonly { readonly name: string; readonly paths: readonly SharedPath[] }[];
   /** See `Vm`. */
   forwardPort(forward: PortForward): Promise<void>;
   unforwardPort(port: HostPort): Promise<void>;
@@ -87,6 +110,8 @@ export interface AcquireRequest {
   /** Recorded with the machine before anything is spawned, so that a crash leaves no orphan; undefined: it waits for a pod. */
   readonly owner: PodId | undefined;
   readonly identity: Omit<GuestIdentity, 'network'>;
+  /** Its memory can be shared with file servers of the host: costs a copy of the template's. */
+  readonly sharesMemory?: boolean;
   readonly signal?: AbortSignal;
   /** Told at once, before anything is spawned. */
   readonly onId?: (id: MachineId) => void;

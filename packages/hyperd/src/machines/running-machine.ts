@@ -4,8 +4,18 @@ import type { GuestAgent, GuestService } from '../guest/index.ts';
 import type { MachineId, PodId } from '../ids.ts';
 import type { HostPort, PortForward } from '../networks/port-forward.ts';
 import type { Vm } from './driver.ts';
-import type { DiskImage, Machine, MachineDisk, MachineExit, MachineShape } from './machine.ts';
-import type { MachineRecords, PluggedDisk } from './machine-records.ts';
+import type { FileServers } from './file-server.ts';
+import type {
+  DiskImage,
+  DiskUseOptions,
+  Machine,
+  MachineDisk,
+  MachineExit,
+  MachineShape,
+  SharedPath,
+} from './machine.ts';
+import type { MachineRecords, MachineShare, PluggedDisk } from './machine-records.ts';
+import { MachineShares } from './machine-shares.ts';
 
 const MAX_TARGET = 255;
 /** No image's disk has a name without a digest. */
@@ -19,6 +29,9 @@ export interface RunningMachineParts {
   readonly vm: Vm;
   readonly agent: GuestAgent;
   readonly disks: readonly PluggedDisk[];
+  readonly sharesMemory: boolean;
+  readonly recordedShares: readonly MachineShare[];
+  readonly fileServers: FileServers;
   readonly directory: string;
   readonly modulesDisk: string | undefined;
   readonly records: MachineRecords;
@@ -32,6 +45,7 @@ export class RunningMachine implements Machine {
   readonly agent: GuestAgent;
   readonly exited: Promise<MachineExit>;
   readonly #parts: RunningMachineParts;
+  readonly #shares: MachineShares;
   #disks: readonly PluggedDisk[];
   #owner: PodId | undefined;
   #guestFault: string | undefined;
@@ -45,6 +59,12 @@ export class RunningMachine implements Machine {
     this.agent = parts.agent;
     this.#disks = parts.disks;
     this.#owner = parts.owner;
+    this.#shares = new MachineShares({
+      ...parts,
+      recorded: parts.recordedShares,
+      save: (shares) => parts.records.setShares(parts.id, shares),
+      onDeath: (reason) => void this.#endFor(reason),
+    });
     this.exited = this.#untilGone();
     void this.#endWithAgent();
   }
@@ -58,16 +78,22 @@ export class RunningMachine implements Machine {
     this.#parts.records.setOwner(this.id, owner);
   }
 
-  async attachDisk(
-    disk: DiskImage,
-    { use, name }: { use: 'rootfs' | 'scratch'; name: string },
-  ): Promise<void> {
+  get shares(): Machine['shares'] {
+    return this.#shares.list;
+  }
+
+  attachShare(paths: readonly SharedPath[]): Promise<string> {
+    return this.#shares.attach(paths);
+  }
+
+  async attachDisk(disk: DiskImage, as: DiskUseOptions): Promise<void> {
+    const { name } = as;
     const target = this.#freeTarget();
     this.#setDisks([...this.#disks, { name, target }]);
     try {
       await this.#parts.vm.plugDisk(target, disk);
       try {
-        await this.agent.attachDisk({ target, use, name });
+        await this.agent.attachDisk({ ...as, target, readOnly: disk.readOnly });
       } catch (error) {
         await this.#parts.vm.unplugDisk(target);
         throw error;
@@ -139,6 +165,7 @@ export class RunningMachine implements Machine {
   /** Lets go of it: it runs on, and the next daemon takes it up. */
   async detach(): Promise<void> {
     this.#stopping = true;
+    this.#shares.detach();
     this.#parts.vm.detach();
     await this.agent[Symbol.asyncDispose]();
   }
@@ -173,13 +200,16 @@ export class RunningMachine implements Machine {
 
   /** A machine whose agent is out of reach is of no use. */
   async #endWithAgent(): Promise<void> {
-    const reason = await this.agent.closed;
+    await this.#endFor((await this.agent.closed).message);
+  }
+
+  async #endFor(reason: string): Promise<void> {
     if (this.#stopping) return;
     const { vm } = this.#parts;
-    // QEMU's own end closes the connection, too: that one has its own reason.
+    // QEMU's own end closes all connections, too: that one has its own reason.
     const settled = await Promise.race([vm.exited.then(() => true), pause(POWEROFF_POLITENESS_MS)]);
     if (settled) return;
-    this.#guestFault = reason.message;
+    this.#guestFault ??= reason;
     await vm.kill();
   }
 
@@ -188,6 +218,7 @@ export class RunningMachine implements Machine {
     const exit = await vm.exited;
     const tail = this.#guestFault === undefined ? '' : await vm.consoleTail();
     await this.agent[Symbol.asyncDispose]();
+    await this.#shares.end();
     await rm(directory, { recursive: true, force: true });
     records.remove(id);
     onGone(id);

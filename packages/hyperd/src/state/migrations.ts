@@ -81,4 +81,16 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   ALTER TABLE images ADD COLUMN labels TEXT NOT NULL DEFAULT '{}'; -- JSON, as the configuration says
   `,
+  `
+  -- machines/: file servers are processes beside the machine's own.
+  ALTER TABLE machines ADD COLUMN shares_memory INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE machines ADD COLUMN shares TEXT NOT NULL DEFAULT '[]'; -- JSON, machines/machine-records.ts
+  -- volumes/: named ones. The directory of a row is made when it is missing; one that is 'removing' goes with the next start.
+  CREATE TABLE volumes (
+    name TEXT PRIMARY KEY,
+    labels TEXT NOT NULL,           -- JSON object
+    created_at INTEGER NOT NULL,
+    removing INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  `,
 ];

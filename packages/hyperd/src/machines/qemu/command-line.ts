@@ -4,15 +4,23 @@ import type { VmHardware } from '../driver.ts';
 import { NETDEV } from './port-forwards.ts';
 
 /** Changes whenever a template made before would not fit the machine described here. */
-export const MACHINE_VERSION = 1;
+export const MACHINE_VERSION = 2;
+
+/** Slots for file servers that are plugged in later; what they cost at a start could not be measured. */
+export const SHARE_PORTS = 4;
+
+/** The slot's name. */
+export const sharePort = (port: number): string => `share-port${port}`;
 
 export type Accelerator = 'kvm' | 'tcg';
 
-/** Where the machine's memory lives: in the template's file, shared while the template is made, copy on write afterwards. */
+/** Where the machine's memory lives: in the template's file, shared while the template is made, copy on write or copied afterwards. */
 export type Memory =
   | { readonly kind: 'anonymous' }
   | { readonly kind: 'template'; readonly path: string }
-  | { readonly kind: 'clone'; readonly path: string };
+  | { readonly kind: 'clone'; readonly path: string }
+  /** In a file that file servers map as well (`path`: /proc/self/fd/N): a copy of the template's, or empty for a boot. */
+  | { readonly kind: 'shared-clone' | 'shared-boot'; readonly path: string };
 
 export interface CommandLine {
   readonly accelerator: Accelerator;
@@ -59,7 +67,8 @@ export function qemuArguments(line: CommandLine): string[] {
       `virtio-net-pci,netdev=${NETDEV},romfile=,mac=52:54:00:00:00:01`,
     ],
     ...['-device', 'virtio-rng-pci', '-device', 'vmgenid,guid=auto'],
-    ...(line.memory.kind === 'clone' ? ['-incoming', 'defer'] : []),
+    ...sharePorts(),
+    ...(line.memory.kind === 'clone' || line.memory.kind === 'shared-clone' ? ['-incoming', 'defer'] : []),
   ];
 }
 
@@ -69,10 +78,21 @@ function memoryObject({ memory, hardware }: CommandLine): string {
     case 'anonymous':
       return `memory-backend-ram,id=ram,${size}`;
     case 'template':
+    case 'shared-clone':
+    case 'shared-boot':
       return `memory-backend-file,id=ram,${size},share=on,mem-path=${escaped(memory.path)}`;
     case 'clone':
       return `memory-backend-file,id=ram,${size},share=off,mem-path=${escaped(memory.path)}`;
   }
+}
+
+/** Plugging goes by the ports' own interrupts: by ACPI it takes as long, and has tables that cost time at every start. */
+function sharePorts(): string[] {
+  const ports = Array.from({ length: SHARE_PORTS }, (_, port) => [
+    '-device',
+    `pcie-root-port,id=${sharePort(port)},chassis=${port + 1},slot=${port + 1}`,
+  ]);
+  return ['-global', 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off', ...ports.flat()];
 }
 
 function bootArguments({ accelerator, kernel, initrd }: CommandLine): string[] {

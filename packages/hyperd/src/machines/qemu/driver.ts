@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { HyperError, messageOf } from '../../errors.ts';
@@ -8,11 +8,13 @@ import type { VmDriver, VmRequest } from '../driver.ts';
 import type { HypervisorInfo } from '../machine.ts';
 import { type Accelerator, MACHINE_VERSION, type Memory, qemuArguments } from './command-line.ts';
 import { chooseAccelerator } from './kvm-probe.ts';
+import { copyMemory, openMemoryFile, recordExtents } from './memory-file.ts';
 import { receiveFile } from './receive-file.ts';
 import { QEMU_PROGRAM, type QemuVm, spawnQemu, takeControl } from './vm.ts';
 
 const run = promisify(execFile);
 const MIGRATION_TIMEOUT_MS = 60_000;
+const MIB = 1024 ** 2;
 
 export interface QemuOptions {
   readonly kernel: string;
@@ -32,12 +34,34 @@ export function createQemuDriver(options: QemuOptions): VmDriver {
     return known;
   };
 
-  async function launch(request: VmRequest, memory: Memory, state?: string): Promise<QemuVm> {
+  async function launch(
+    request: VmRequest,
+    memory: Memory,
+    inherited: readonly FileHandle[] = [],
+  ): Promise<QemuVm> {
     const { accelerator } = await info();
     const { directory, hardware } = request;
     const line = { accelerator, directory, hardware, kernel, initrd, memory };
     const guard = { path: networkGuard, hostLoopback };
-    return spawnQemu(request, { args: qemuArguments(line), guard, ...(state && { state }) });
+    return spawnQemu(request, { args: qemuArguments(line), guard, inherited: inherited.map(({ fd }) => fd) });
+  }
+
+  /** With the template's memory as its own: copy on write, or, where it is to be shared, as a copy. */
+  async function launchClone(request: VmRequest, template: string): Promise<QemuVm> {
+    await using state = await open(join(template, 'state'), 'r');
+    if (!request.sharedMemory) {
+      return await launch(request, { kind: 'clone', path: join(template, 'memory') }, [state]);
+    }
+    const { hardware, sharedMemory, directory } = request;
+    await using memory = await openMemoryFile(
+      ...([directory, hardware.ramMib * MIB, sharedMemory.elsewhereMib * MIB] as const),
+    );
+    const launched = launch(request, { kind: 'shared-clone', path: '/proc/self/fd/4' }, [state, memory]);
+    const [vm, copied] = await Promise.allSettled([launched, copyMemory(template, memory)]);
+    if (vm.status === 'rejected') throw vm.reason;
+    if (copied.status === 'fulfilled') return vm.value;
+    await vm.value.kill();
+    throw copied.reason;
   }
 
   return {
@@ -53,7 +77,14 @@ export function createQemuDriver(options: QemuOptions): VmDriver {
       }
       return hash.digest('hex').slice(0, 16);
     },
-    boot: (request) => launch(request, { kind: 'anonymous' }),
+    async boot(request) {
+      if (!request.sharedMemory) return launch(request, { kind: 'anonymous' });
+      const { directory, hardware, sharedMemory } = request;
+      await using memory = await openMemoryFile(
+        ...([directory, hardware.ramMib * MIB, sharedMemory.elsewhereMib * MIB] as const),
+      );
+      return await launch(request, { kind: 'shared-boot', path: '/proc/self/fd/3' }, [memory]);
+    },
     bootForTemplate: (request, template) =>
       launch(request, { kind: 'template', path: join(template, 'memory') }),
     async saveTemplate(vm, template) {
@@ -66,10 +97,10 @@ export function createQemuDriver(options: QemuOptions): VmDriver {
       await Promise.all([moved, qmp.execute('migrate', { uri: `unix:${receiver.socketPath}` })]);
       await receiver.received;
       await vm.kill();
+      await recordExtents(template);
     },
     async restore(request, template) {
-      const memory: Memory = { kind: 'clone', path: join(template, 'memory') };
-      const vm = await launch(request, memory, join(template, 'state'));
+      const vm = await launchClone(request, template);
       try {
         await prepareMigration(vm.qmp);
         await Promise.all([migrationEnd(vm.qmp), vm.qmp.execute('migrate-incoming', { uri: 'fd:3' })]);

@@ -9,7 +9,9 @@ import type { HostPort, PortForward } from '../../networks/port-forward.ts';
 import type { Vm, VmRequest } from '../driver.ts';
 import { gone, type HostProcess, isAlive, kill, startTicksOf } from '../host-process.ts';
 import type { DiskImage, DiskUsage, MachineExit } from '../machine.ts';
+import { SHARE_PORTS, sharePort } from './command-line.ts';
 import { diskUsageOf } from './disk-usage.ts';
+import { blockdevOf, refuseOtherFiles, writeCacheOf } from './disks.ts';
 import { guarded, type NetworkGuard, requireGuarded } from './network-guard.ts';
 import { addForwardCommand, parseForwards, removeForwardCommand } from './port-forwards.ts';
 import { connectQmp, connectUnix, type Qmp } from './qmp.ts';
@@ -50,17 +52,39 @@ export class QemuVm implements Vm {
 
   async plugDisk(target: number, disk: DiskImage): Promise<void> {
     const node = `disk${target}`;
-    await this.qmp.execute('blockdev-add', {
-      ...{ 'node-name': node, driver: disk.format, 'read-only': disk.readOnly, discard: 'unmap' },
-      file: { driver: 'file', filename: disk.path, 'read-only': disk.readOnly, discard: 'unmap' },
-    });
+    await this.qmp.execute('blockdev-add', blockdevOf(node, disk));
     try {
+      await refuseOtherFiles(this.qmp, node, disk);
       await this.qmp.execute('device_add', {
         ...{ driver: 'scsi-hd', id: `scsi-${node}`, drive: node, bus: 'scsi0.0' },
-        ...{ channel: 0, 'scsi-id': target, lun: 0 },
+        ...{ channel: 0, 'scsi-id': target, lun: 0, 'write-cache': writeCacheOf(disk) },
       });
     } catch (error) {
       await this.qmp.execute('blockdev-del', { 'node-name': node });
+      throw error;
+    }
+  }
+
+  readonly sharePorts = SHARE_PORTS;
+
+  async plugShare(
+    port: number,
+    { tag, socketPath }: { readonly tag: string; readonly socketPath: string },
+  ): Promise<void> {
+    const chardev = `share${port}`;
+    await this.qmp.execute('chardev-add', {
+      id: chardev,
+      backend: {
+        type: 'socket',
+        data: { addr: { type: 'unix', data: { path: socketPath } }, server: false },
+      },
+    });
+    try {
+      await this.qmp.execute('device_add', {
+        ...{ driver: 'vhost-user-fs-pci', id: `fs-${chardev}`, bus: sharePort(port), chardev, tag },
+      });
+    } catch (error) {
+      await this.qmp.execute('chardev-remove', { id: chardev });
       throw error;
     }
   }
@@ -142,22 +166,20 @@ export class QemuVm implements Vm {
 export interface QemuStart {
   readonly args: readonly string[];
   readonly guard: NetworkGuard;
-  /** File that becomes descriptor 3 of the process. */
-  readonly state?: string;
+  /** The process's descriptors from 3 on. */
+  readonly inherited: readonly number[];
 }
 
 /** Starts QEMU in a session of its own, so that it outlives the daemon, and takes control of it. */
-export async function spawnQemu(request: VmRequest, { args, guard, state }: QemuStart): Promise<QemuVm> {
+export async function spawnQemu(request: VmRequest, { args, guard, inherited }: QemuStart): Promise<QemuVm> {
   const { directory } = request;
   const log = openSync(join(directory, 'qemu.log'), 'a', 0o600);
-  const stateFd = state === undefined ? undefined : openSync(state, 'r');
   let child: ChildProcess;
   try {
-    const stdio = ['ignore', log, log, ...(stateFd === undefined ? [] : [stateFd])] as const;
-    child = spawn(QEMU_PROGRAM, [...args], { stdio: [...stdio], detached: true, ...guarded(guard) });
+    const stdio = ['ignore' as const, log, log, ...inherited];
+    child = spawn(QEMU_PROGRAM, [...args], { stdio, detached: true, ...guarded(guard) });
   } finally {
     closeSync(log);
-    if (stateFd !== undefined) closeSync(stateFd);
   }
   let failure: Error | undefined;
   child.once('error', (error) => {
