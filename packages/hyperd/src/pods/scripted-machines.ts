@@ -172,6 +172,12 @@ class ScriptedMachine implements Machine {
     return this.#vm.disks.has(name);
   }
 
+  readonly shares = [];
+
+  attachShare(): never {
+    throw new HyperError('unsupported', 'share directories with the machine');
+  }
+
   forwardPort(): never {
     throw new HyperError('unsupported', 'forward port');
   }
@@ -240,6 +246,7 @@ class ScriptedMachine implements Machine {
     setHostname: () => this.#answer(),
     attachDisk: () => this.#answer(),
     detachDisk: () => this.#answer(),
+    mountShare: () => this.#answer(),
     shutdown: () => this.#answer(),
     loadModules: () => this.#answer(),
     setServices: () => this.#answer(),
