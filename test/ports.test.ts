@@ -135,10 +135,18 @@ test('a port that a process of the host has is refused, naming it, and takes the
   await client.removePod('other');
 });
 
-function put(path: string, body: string): Promise<{ status: number | undefined; text: string }> {
+function put(path: string, body: string): ReturnType<typeof send> {
+  return send('PUT', path, body);
+}
+
+function send(
+  method: string,
+  path: string,
+  body = '',
+): Promise<{ status: number | undefined; text: string }> {
   return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json' };
-    const call = request({ socketPath: daemon.socket, method: 'PUT', path, headers }, (response) => {
+    const headers = body === '' ? {} : { 'content-type': 'application/json' };
+    const call = request({ socketPath: daemon.socket, method, path, headers }, (response) => {
       text(response).then((body) => resolve({ status: response.statusCode, text: body.trim() }), reject);
     });
     call.on('error', reject).end(body);
@@ -227,6 +235,27 @@ test('a thousand ports that come and go leave what was there before', async () =
   assert.deepEqual(await client.portMappings('web'), before_);
   await refused(BASE + 100);
   assert.equal(await askTcp(BASE), 'tcp:80 ');
+});
+
+test("a container's ports become the pod's; one whose port is taken is not made", async () => {
+  const container = (name: string, hostPort: number): object => ({
+    ...{ name, image: 'busybox', command: ['true'], ports: [{ hostPort, containerPort: 82 }] },
+  });
+  await client.createContainer('web', container('more', BASE + 80));
+  assert.equal(await askTcp(BASE + 80), 'tcp:82 ');
+  await assert.rejects(client.createContainer('web', container('none', BASE)), /maps it already/);
+  assert.doesNotMatch((await daemon.hyperctl(['list', 'container'])).stdout, / none /);
+});
+
+test('a machine that outlives its pod forwards nothing any more', async () => {
+  await client.createPod(idle('guest', [rule(BASE + 90, 1)]));
+  await client.startPod('guest');
+  const [vm] = (await client.machines({ pod: 'guest' })).map(({ id }) => id);
+  await send('POST', '/v0.5.0/pod/stop?podId=guest&stopVM=no');
+  assert.deepEqual(await client.machines({ machine: vm ?? '' }), [{ id: vm, pod: '', status: 'idle' }]);
+  await refused(BASE + 90);
+  await send('DELETE', `/vm?vm=${vm}`);
+  await client.removePod('guest');
 });
 
 test('a removed pod leaves its ports to others', async () => {
