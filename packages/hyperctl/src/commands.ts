@@ -127,6 +127,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('info', 'Describe the daemon and its host', () => import('./commands/info.ts')),
   entry(
+    'completion',
+    'Print a script that completes hyperctl in a shell',
+    () => import('./commands/completion.ts'),
+  ),
+  entry(
     'version',
     'Print the version of hyperctl; "hyperctl info" has the one of hyperd',
     () => import('./commands/version.ts'),

@@ -34,6 +34,9 @@ async function dispatch(args: readonly string[], terminal: Terminal): Promise<nu
   if (options.flag('version')) return runCommand(await load('version'), [], options, terminal);
   if (name === undefined || options.flag('help')) return printHelp([], terminal);
   if (name === 'help') return printHelp(rest, terminal);
+  if (name === '__complete') {
+    return (await import('./completion/print.ts')).printCompletion(rest, terminal.stdout);
+  }
   return runCommand(await load(name), rest, options, terminal);
 }
 
