@@ -1,24 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  chmodSync,
-  copyFileSync,
-  createWriteStream,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { createWriteStream, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { after, before, test } from 'node:test';
@@ -26,45 +13,26 @@ import { createZstdCompress } from 'node:zlib';
 import type { TarEntry } from '../packages/hyperd/src/tar/tar-scanner.ts';
 import { TAR_END, tarHeader } from '../packages/hyperd/src/tar/tar-writer.ts';
 import { type CommandResult, collect, eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
-import { makeCertificates, startOdd } from './support/hostile-registry.ts';
+import { startOdd } from './support/hostile-registry.ts';
 import { filesOf } from './support/image-store.ts';
-import { busyboxLayer, type LayerEntry, layerTar, makeImage, type SampleImage } from './support/images.ts';
-import { startRegistry, TEST_LOGIN, type TestRegistry } from './support/registry.ts';
+import { busyboxLayer, type LayerEntry, layerTar, loadImage, type SampleImage } from './support/images.ts';
+import { startRegistry, type TestRegistry } from './support/registry.ts';
 import { serve } from './support/served-images.ts';
 
 let daemon: TestDaemon;
-let open: TestRegistry;
-/** Over TLS, for those who log in. */
-let closed: TestRegistry;
+let registry: TestRegistry;
 let directory: string;
-/** Where hyperctl keeps credentials. */
-let dockerConfig: string;
 before(async () => {
   directory = mkdtempSync(join(tmpdir(), 'hyc-'));
-  dockerConfig = join(directory, 'docker');
-  const certificates = makeCertificates(directory, 'registry');
-  const certs = join(directory, 'certs.d');
-  [daemon, open, closed] = await Promise.all([
-    startDaemon({ args: ['--certs-dir', certs] }),
-    startRegistry(),
-    startRegistry({ login: true, tls: certificates }),
-  ]);
-  mkdirSync(join(certs, closed.host), { recursive: true });
-  copyFileSync(certificates.authority, join(certs, closed.host, 'ca.crt'));
+  [daemon, registry] = await Promise.all([startDaemon(), startRegistry()]);
 });
 after(async () => {
-  for (const part of [daemon, open, closed]) await part[Symbol.asyncDispose]();
+  for (const part of [daemon, registry]) await part[Symbol.asyncDispose]();
   rmSync(directory, { recursive: true, force: true });
 });
 
 const file = (name: string, data: string): LayerEntry => ({ name, type: 'file', data });
-const config = (): Record<string, unknown> =>
-  JSON.parse(readFileSync(join(dockerConfig, 'config.json'), 'utf8'));
-
-function hyperctl(args: readonly string[], input?: string, path = process.env.PATH): Promise<CommandResult> {
-  const env = { DOCKER_CONFIG: dockerConfig, PATH: path };
-  return daemon.hyperctl(args, { env, ...(input !== undefined && { input }) });
-}
+const hyperctl = (args: readonly string[]): Promise<CommandResult> => daemon.hyperctl(args);
 
 /** As `hyperctl`, and it has to succeed. */
 async function done(...args: string[]): Promise<string> {
@@ -80,135 +48,18 @@ const skopeo = (...args: string[]): string =>
   });
 
 let made = 0;
-/** An image in the daemon's store with a name of its own. */
-async function loaded(name: string, image: SampleImage): Promise<void> {
-  const layout = join(directory, `layout-${++made}`);
-  makeImage(layout, image);
-  const archive = join(directory, `${made}.tar`);
-  execFileSync('tar', ['-cf', archive, '-C', layout, '.']);
-  await done('load', '-i', archive, '-n', name);
-}
-
-const forget = (): void => rmSync(dockerConfig, { recursive: true, force: true });
-const login = (password = TEST_LOGIN.password): Promise<CommandResult> =>
-  hyperctl(['login', '-u', TEST_LOGIN.username, '--password-stdin', closed.host], `${password}\n`);
-
-test('a login is kept where Docker keeps it, is sent by push and pull, and is forgotten by logout', async () => {
-  forget();
-  mkdirSync(dockerConfig);
-  const others = { auths: { 'other.example': { auth: 'YTpi' } }, HttpHeaders: { a: 'b' } };
-  writeFileSync(join(dockerConfig, 'config.json'), JSON.stringify(others), { mode: 0o644 });
-  const wrong = await login('wrong');
-  assert.equal(wrong.code, 1);
-  assert.match(wrong.stderr, /Wrong login\/password/);
-  assert.deepEqual(config(), others);
-
-  const right = await login();
-  assert.equal(right.code, 0, right.stderr);
-  assert.match(right.stdout, /^WARNING: login credentials saved in .*config\.json\nLogin Succeeded\n$/);
-  const auth = Buffer.from(`${TEST_LOGIN.username}:${TEST_LOGIN.password}`).toString('base64');
-  assert.deepEqual(config(), { ...others, auths: { ...others.auths, [closed.host]: { auth } } });
-  assert.equal(statSync(join(dockerConfig, 'config.json')).mode & 0o777, 0o600);
-  assert.match((await hyperctl(['login', `https://${closed.host}/v2/`])).stdout, /Login Succeeded/);
-
-  const name = `${closed.host}/team/app:1`;
-  await loaded('private:1', { layers: [[file('a', randomBytes(100).toString('hex'))]] });
-  await done('tag', 'private:1', name);
-  const pushed = /1: digest: (sha256:\w{64}) size: \d+\n$/.exec(await done('push', name))?.[1];
-  await done('rmi', '-f', name, 'private:1');
-  assert.match(await done('pull', name), new RegExp(`Digest: ${pushed}\n`));
-
-  assert.equal(await done('logout', closed.host), `Removed login credentials for ${closed.host}\n`);
-  assert.deepEqual(config(), others);
-  assert.equal(await done('logout', closed.host), `Not logged in to ${closed.host}\n`);
-  const refused = await hyperctl(['push', name]);
-  assert.equal(refused.code, 1);
-  assert.match(refused.stderr, /hyperctl ERROR: .*401/);
-  await done('rmi', '-f', name);
-});
-
-test('a credential helper keeps the login in place of the file', async () => {
-  forget();
-  const programs = join(directory, 'programs');
-  const kept = join(directory, 'kept.json');
-  mkdirSync(programs);
-  mkdirSync(dockerConfig);
-  const helper = join(programs, 'docker-credential-test');
-  writeFileSync(
-    helper,
-    `#!/bin/sh
-case $1 in
-store) cat > ${kept} ;;
-get) if [ -e ${kept} ]; then cat ${kept}; else echo 'credentials not found in native keychain'; exit 1; fi ;;
-erase) rm ${kept} ;;
-esac
-`,
-  );
-  chmodSync(helper, 0o755);
-  const path = [programs, process.env.PATH].join(delimiter);
-  const run = (args: readonly string[], input?: string) => hyperctl(args, input, path);
-  writeFileSync(
-    join(dockerConfig, 'config.json'),
-    JSON.stringify({ credHelpers: { [closed.host]: 'test' } }),
-  );
-
-  const result = await run(['login', '-u', 'tester', '--password-stdin', closed.host], TEST_LOGIN.password);
-  assert.equal(result.stdout, 'Login Succeeded\n', result.stderr);
-  assert.deepEqual(JSON.parse(readFileSync(kept, 'utf8')), {
-    ...{ ServerURL: closed.host, Username: TEST_LOGIN.username, Secret: TEST_LOGIN.password },
-  });
-  assert.deepEqual(config(), { credHelpers: { [closed.host]: 'test' }, auths: { [closed.host]: {} } });
-  assert.equal((await run(['login', closed.host])).stdout, 'Login Succeeded\n');
-  assert.equal((await run(['logout', closed.host])).code, 0);
-  assert.ok(!existsSync(kept));
-
-  const without = await hyperctl(['pull', `${closed.host}/none:1`]);
-  assert.match(without.stderr, /^WARNING: run "docker-credential-test get": there is no such program/);
-  assert.match(without.stderr, /hyperctl ERROR: .*401/);
-});
-
-test('push asks for a login on a terminal where the registry wants one, and shows no password', async () => {
-  forget();
-  const name = `${closed.host}/asked:1`;
-  await loaded(name, { layers: [[file('a', 'asked')]] });
-  const hyperctlPath = join(import.meta.dirname, '../bin/hyperctl');
-  const terminal = spawn('script', ['-qec', `${hyperctlPath} push ${name}`, '/dev/null'], {
-    env: { ...process.env, HYPER_HOST: `unix://${daemon.socket}`, DOCKER_CONFIG: dockerConfig },
-  });
-  const answers = new Map([
-    ['Username', TEST_LOGIN.username],
-    ['Password', TEST_LOGIN.password],
-  ]);
-  terminal.stdout.on('data', (chunk: Buffer) => {
-    for (const [question, answer] of answers) {
-      if (!chunk.includes(`${question}`)) continue;
-      answers.delete(question);
-      terminal.stdin.write(`${answer}\n`);
-    }
-  });
-  const shown: Buffer[] = [];
-  terminal.stdout.on('data', (chunk: Buffer) => shown.push(chunk));
-  const code = await new Promise((resolve) => terminal.once('close', resolve));
-  const text = Buffer.concat(shown).toString();
-  assert.equal(code, 0, text);
-  assert.match(
-    text,
-    /Please log in[\s\S]*Username for localhost:\d+: tester\r\nPassword: \r\n[\s\S]*Login Succeeded/,
-  );
-  assert.match(text, /digest: sha256:/);
-  assert.ok(!text.includes(TEST_LOGIN.password));
-  await done('rmi', name);
-  forget();
-});
+/** Loads an image under a name; resolves with the archive that it came from. */
+const loaded = (name: string, image: SampleImage): Promise<string> =>
+  loadImage(daemon, { path: join(directory, `${++made}.tar`), name, image });
 
 for (const format of ['docker', 'oci'] as const) {
   test(`what save writes as ${format} goes through skopeo and back with its configuration and layers`, async () => {
-    const name = `${open.host}/kept:1`;
+    const name = `${registry.host}/kept:1`;
     const image = {
       layers: [[file('base', 'b'.repeat(5000))], [file('top', 't')]],
       config: { Cmd: ['/bin/sh', '-c', 'x'], Labels: { a: 'b' }, ExposedPorts: { '80/tcp': {} } },
     };
-    await loaded(name, image);
+    const source = await loaded(name, image);
     const archive = join(directory, `saved-${format}.tar`);
     await done('save', '-f', format, '-o', archive, name);
     const inspect = (source: string) => {
@@ -217,19 +68,19 @@ for (const format of ['docker', 'oci'] as const) {
       );
       return { created, config, rootfs };
     };
-    const source =
+    const saved =
       format === 'docker' ? `docker-archive:${archive}:${name}` : `oci-archive:${archive}:${name}`;
-    const original = inspect(`oci:${join(directory, `layout-${made}`)}:latest`);
-    assert.deepEqual(inspect(source), original);
+    const original = inspect(`oci-archive:${source}:latest`);
+    assert.deepEqual(inspect(saved), original);
     const back = join(directory, `back-${format}.tar`);
-    skopeo('copy', '-q', source, `${format}-archive:${back}:${open.host}/back:1`);
+    skopeo('copy', '-q', saved, `${format}-archive:${back}:${registry.host}/back:1`);
     await done('load', '-i', back);
-    skopeo('copy', '-q', '--dest-tls-verify=false', source, `docker://${open.host}/from-${format}:1`);
-    await done('pull', `${open.host}/from-${format}:1`);
-    await done('push', `${open.host}/back:1`);
+    skopeo('copy', '-q', '--dest-tls-verify=false', saved, `docker://${registry.host}/from-${format}:1`);
+    await done('pull', `${registry.host}/from-${format}:1`);
+    await done('push', `${registry.host}/back:1`);
     for (const copy of ['back', `from-${format}`]) {
-      assert.deepEqual(inspect(`docker://${open.host}/${copy}:1`), original);
-      await done('rmi', `${open.host}/${copy}:1`);
+      assert.deepEqual(inspect(`docker://${registry.host}/${copy}:1`), original);
+      await done('rmi', `${registry.host}/${copy}:1`);
     }
     await done('rmi', name);
   });
@@ -362,7 +213,7 @@ test('images are listed, named, told of, and pruned', async () => {
 });
 
 test('push and pull -a take all tags, -q says only the name', async () => {
-  const name = `${open.host}/tags`;
+  const name = `${registry.host}/tags`;
   await loaded(`${name}:1`, { layers: [[file('a', 'tags')]] });
   await done('tag', `${name}:1`, `${name}:two`);
   assert.equal(await done('push', '-a', '-q', name), `${name}\n`);

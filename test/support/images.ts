@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import type { TarType } from '../../packages/hyperd/src/tar/tar-scanner.ts';
 import { TAR_END, tarHeader, tarPadding } from '../../packages/hyperd/src/tar/tar-writer.ts';
+import type { TestDaemon } from './daemon.ts';
 
 /** An entry of a layer; names and contents are bytes in latin1. */
 export interface LayerEntry {
@@ -124,4 +125,15 @@ export function makeImage(directory: string, image: SampleImage): void {
 export function layoutArchive(image: SampleImage): Buffer {
   const files = [...layoutFiles(image)];
   return layerTar(files.map(([name, bytes]) => ({ name, type: 'file', data: bytes.toString('latin1') })));
+}
+
+/** Has a daemon load an image under a name, from the file `path`, which is written for it. Resolves with the path. */
+export async function loadImage(
+  daemon: TestDaemon,
+  { path, name, image }: { readonly path: string; readonly name: string; readonly image: SampleImage },
+): Promise<string> {
+  writeFileSync(path, layoutArchive(image));
+  const { code, stderr } = await daemon.hyperctl(['load', '-q', '-i', path, '-n', name]);
+  if (code !== 0) throw new Error(`load ${name}: ${stderr}`);
+  return path;
 }
