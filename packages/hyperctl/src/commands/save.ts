@@ -1,11 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { rename, rm, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type { Command } from '../command.ts';
 import { keyValueObject } from '../key-values.ts';
 import { SignalForwarder } from '../signals.ts';
 import { UsageError } from '../usage-error.ts';
 import { write } from '../write.ts';
+
+/** So that reading goes on while the disk is slow. */
+const WRITE_BYTES = 4 << 20;
 
 export const command: Command = {
   name: 'save',
@@ -46,23 +51,24 @@ function formatOf(text: string): 'docker' | 'oci' {
 }
 
 async function writeTo(stdout: NodeJS.WriteStream, archive: Readable): Promise<void> {
-  for await (const chunk of readWhole(archive)) await write(stdout, chunk);
+  try {
+    for await (const chunk of archive) await write(stdout, chunk as Uint8Array);
+  } catch (error) {
+    throw archive.errored ? brokenOff(error) : error;
+  }
 }
 
 /** The archive takes the file's place only when it is whole. What is no plain file (a pipe, a device) is written to as it is. */
 async function writeFile(path: string, archive: Readable): Promise<void> {
   const isPlain = await isPlainOrMissing(path);
   const target = isPlain ? `${path}.${randomUUID()}` : path;
+  const file = createWriteStream(target, { flags: isPlain ? 'wx' : 'w', highWaterMark: WRITE_BYTES });
   try {
-    {
-      await using file = await open(target, isPlain ? 'wx' : 'w');
-      for await (const chunk of readWhole(archive)) await writeAll(file, chunk);
-    }
+    await pipeline(archive, file);
     if (isPlain) await rename(target, path);
   } catch (error) {
-    archive.destroy();
     if (isPlain) await rm(target, { force: true });
-    if (!('code' in (error as Error))) throw error;
+    if (archive.errored === error && file.errored === null) throw brokenOff(error);
     throw new Error(`write "${path}": ${(error as Error).message}`, { cause: error });
   }
 }
@@ -76,14 +82,6 @@ async function isPlainOrMissing(path: string): Promise<boolean> {
   }
 }
 
-async function* readWhole(archive: Readable): AsyncGenerator<Uint8Array> {
-  try {
-    yield* archive as AsyncIterable<Uint8Array>;
-  } catch (error) {
-    throw new Error('save: hyperd has broken off; its log says why', { cause: error });
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten;
+function brokenOff(cause: unknown): Error {
+  return new Error('save: hyperd has broken off; its log says why', { cause });
 }

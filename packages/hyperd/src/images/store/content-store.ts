@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { HyperError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 
-const READ_BYTES = 1 << 18;
+const READ_BYTES = 1 << 20;
 
 /**
  * Blobs by digest, as an OCI image layout on disk (OCI image-spec, image-layout.md). A blob is visible only once it is whole, verified and on disk.
