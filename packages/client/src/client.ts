@@ -121,6 +121,19 @@ export class Client implements Disposable {
     return this.#http.json('GET', '/list/json', { query });
   }
 
+  /** Starts a machine that waits for a pod; resolves with its id. */
+  async createMachine(
+    shape: { readonly vcpus?: number | undefined; readonly memoryMib?: number | undefined } = {},
+  ): Promise<string> {
+    const query = { cpu: shape.vcpus, mem: shape.memoryMib };
+    return (await this.#http.json<{ ID: string }>('POST', '/vm/create', { query })).ID;
+  }
+
+  /** Ends a machine, and its pod where it has one; one that is not there is no error. */
+  removeMachine(machine: string): Promise<void> {
+    return this.#http.done('DELETE', '/vm', { query: { vm: machine } });
+  }
+
   /** Resolves with the pod's id. A missing image is an ApiError of status 404. */
   async createPod(spec: PodSpec | object): Promise<string> {
     return (await this.#http.json<{ ID: string }>('POST', '/pod/create', { body: spec })).ID;
@@ -130,12 +143,15 @@ export class Client implements Disposable {
     return this.#http.json('GET', '/pod/info', { query: { podName: pod } });
   }
 
-  startPod(pod: string): Promise<void> {
-    return this.#http.done('POST', '/pod/start', { query: { podId: pod } });
+  /** `machine`: one that waits for a pod, instead of a new one. */
+  startPod(pod: string, { machine }: { readonly machine?: string | undefined } = {}): Promise<void> {
+    return this.#http.done('POST', '/pod/start', { query: { podId: pod, vmId: machine } });
   }
 
-  stopPod(pod: string): Promise<void> {
-    return this.#http.done('POST', '/pod/stop', { query: { podId: pod, stopVm: 'yes' } });
+  /** `keepMachine`: it waits for another pod then. */
+  stopPod(pod: string, { keepMachine = false }: { readonly keepMachine?: boolean } = {}): Promise<void> {
+    const query = { podId: pod, stopVm: keepMachine ? 'no' : 'yes' };
+    return this.#http.done('POST', '/pod/stop', { query });
   }
 
   killPod(pod: string, signal: string | number, container?: string): Promise<void> {

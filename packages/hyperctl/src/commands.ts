@@ -31,6 +31,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('list', 'List pods (the default), containers or machines', () => import('./commands/list.ts')),
   entry('ps', 'List containers, as "list container" does', () => import('./commands/ps.ts')),
   entry(
+    'vm',
+    'Make a machine that waits for a pod (the default), or end machines',
+    () => import('./commands/vm.ts'),
+  ),
+  entry(
     'attach',
     'Join a container, or the first one of a pod, until it ends',
     () => import('./commands/attach.ts'),

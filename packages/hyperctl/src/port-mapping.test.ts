@@ -41,7 +41,7 @@ test('a port mapping behind -p is published, and does not stand for a pod file',
   const { options } = parseOptions(['-p', '8080:80', '--publish', '1:2'], POD_OPTIONS, {
     stopAtOperand: true,
   });
-  assert.equal(await podFromFile(options, process.stdin), undefined);
+  assert.equal((await podFromFile(options, [], process.stdin)).pod, undefined);
   assert.deepEqual(
     podOf(options, 'i', []).portmappings?.map(({ containerPort }) => containerPort),
     ['2', '80'],

@@ -6,7 +6,7 @@ import { UsageError } from '../usage-error.ts';
 
 export const command: Command = {
   name: 'create',
-  operands: '[POD] IMAGE [COMMAND...]  (no IMAGE with -p or -y)',
+  operands: '[POD] IMAGE [COMMAND...]  (no IMAGE with -p, a file with -y)',
   summary: 'Create a pod, or with -c a container in a pod, without starting it',
   options: [
     ...POD_OPTIONS,
@@ -15,11 +15,11 @@ export const command: Command = {
   stopAtOperand: true,
   operandCount: [0, Number.POSITIVE_INFINITY],
   async run({ client, options, operands, terminal }) {
-    const fromFile = await podFromFile(options, terminal.stdin);
-    const rest = [...operands];
-    const pod = options.flag('container') ? rest.shift() : undefined;
-    if (options.flag('container') && pod === undefined)
-      throw new UsageError('create -c needs the id of a POD');
+    const ofContainer = options.flag('container');
+    const pod = ofContainer ? operands[0] : undefined;
+    if (ofContainer && pod === undefined) throw new UsageError('create -c needs the id of a POD');
+    const others = operands.slice(ofContainer ? 1 : 0);
+    const { pod: fromFile, operands: rest } = await podFromFile(options, others, terminal.stdin);
     const [image, ...words] = rest;
     if (!fromFile && image === undefined)
       throw new UsageError('create needs an IMAGE, or a pod file with -p');

@@ -11,6 +11,7 @@ export const command: Command = {
   options: [
     { name: 'tty', short: 't', help: 'give the command a terminal' },
     { name: 'interactive', short: 'i', help: 'accepted; input is always passed on' },
+    { name: 'attach', short: 'a', help: 'accepted; it always joins the command' },
     { name: 'detach', short: 'd', help: 'accepted without effect, as in the original' },
     { name: 'vm', short: 'm', help: "run it in the pod's machine, outside of all containers" },
   ],

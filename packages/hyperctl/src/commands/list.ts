@@ -18,7 +18,10 @@ export const command: Command = {
   name: 'list',
   operands: '[pod|container|vm]',
   summary: 'List pods (the default), containers or machines',
-  options: LIST_OPTIONS,
+  options: [
+    ...LIST_OPTIONS,
+    { name: 'aux', short: 'x', help: 'accepted; there are no containers but those that were asked for' },
+  ],
   operandCount: [0, 1],
   run: (context) => list(context, itemOf(context.operands[0] ?? 'pod')),
 };

@@ -14,7 +14,7 @@ const BROKEN_PIPE_EXIT_CODE = 141;
 
 export const command: Command = {
   name: 'run',
-  operands: 'IMAGE [COMMAND...]  (none with -p or -y)',
+  operands: 'IMAGE [COMMAND...]  (none with -p, a file with -y)',
   summary: 'Create a pod of one container, start it, and join it until it ends',
   details: `Missing images are pulled; progress goes to stderr. The exit code is the container's own. SIGINT, SIGTERM, SIGHUP and SIGQUIT go
 to the container; a second one within a second gives up waiting. On a terminal with -t all keys go to the container, and
@@ -22,7 +22,7 @@ Ctrl-P Ctrl-Q leave it running, with --rm as well. --rm needs hyperctl to stay, 
   options: [
     ...POD_OPTIONS,
     { name: 'detach', short: 'd', help: 'leave the pod running and print its id' },
-    { name: 'attach', short: 'a', help: 'with -p or -y: join the first container' },
+    { name: 'attach', short: 'a', help: 'with a pod file: join the first container' },
     { name: 'rm', help: 'remove the pod when it has ended, or when interrupted' },
   ],
   stopAtOperand: true,
@@ -31,8 +31,8 @@ Ctrl-P Ctrl-Q leave it running, with --rm as well. --rm needs hyperctl to stay, 
 };
 
 async function run({ client, options, operands, terminal }: CommandContext): Promise<number> {
-  const fromFile = await podFromFile(options, terminal.stdin);
-  const [image, ...words] = operands;
+  const { pod: fromFile, operands: rest } = await podFromFile(options, operands, terminal.stdin);
+  const [image, ...words] = rest;
   if (fromFile && image !== undefined)
     throw new UsageError(`"${image}" comes after a pod file, want nothing there`);
   if (!fromFile && image === undefined) throw new UsageError('run needs an IMAGE, or a pod file with -p');
@@ -50,8 +50,8 @@ async function run({ client, options, operands, terminal }: CommandContext): Pro
     const created = pullingImages(client, imagesOf(spec), create, terminal.stderr, signals.signal);
     const pod = await signals.orInterrupted(created);
     if (!detached) return await runAttached(client, pod, terminal, signals, options.flag('rm'));
-    await signals.orInterrupted(client.startPod(pod));
     terminal.stdout.write(`POD id is ${pod}\n`);
+    await signals.orInterrupted(client.startPod(pod));
     terminal.stdout.write(`Time to run a POD is ${Math.round(performance.now() - startedAt)} ms\n`);
     return 0;
   } catch (error) {

@@ -5,7 +5,10 @@ export const command: Command = {
   name: 'stop',
   operands: 'POD|CONTAINER...',
   summary: 'Stop pods, or with -c containers: stop signal, and SIGKILL after 5 s',
-  options: [{ name: 'container', short: 'c', help: 'the ids are those of containers' }],
+  options: [
+    { name: 'container', short: 'c', help: 'the ids are those of containers' },
+    { name: 'onlypod', help: 'keep the machines of the pods: they wait for other ones' },
+  ],
   operandCount: [1, Number.POSITIVE_INFINITY],
   run: ({ client, options, operands, terminal }) =>
     forEach(operands, terminal, async (id) => {
@@ -13,7 +16,7 @@ export const command: Command = {
         await client.stopContainer(id);
         return undefined;
       }
-      await client.stopPod(id);
+      await client.stopPod(id, { keepMachine: options.flag('onlypod') });
       return `Successfully shutdown the POD: ${id}!`;
     }),
 };
