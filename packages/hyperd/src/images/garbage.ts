@@ -16,6 +16,8 @@ export interface Collected {
   readonly sources: BlobSources;
   readonly holds: Holds;
   readonly logger: Logger;
+  /** Layers that others than images need. */
+  readonly otherLayers: () => Iterable<{ readonly diffId: Digest; readonly digest: Digest }>;
 }
 
 /** Removes blobs, layers and rootfs images that no image needs and nobody holds. */
@@ -41,8 +43,12 @@ interface Needed {
 }
 
 /** undefined where it cannot be known. */
-async function neededBy({ records, store, logger }: Collected): Promise<Needed | undefined> {
+async function neededBy({ records, store, logger, otherLayers }: Collected): Promise<Needed | undefined> {
   const needed = { blobs: new Set<Digest>(), layers: new Set<Digest>(), chains: new Set<Digest>() };
+  for (const { diffId, digest } of otherLayers()) {
+    needed.layers.add(diffId);
+    needed.blobs.add(digest);
+  }
   for (const { id, manifestDigest } of records.all()) {
     needed.blobs.add(id).add(manifestDigest);
     try {

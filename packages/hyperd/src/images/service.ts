@@ -69,6 +69,8 @@ export interface ImageServiceOptions {
   readonly registries: RegistryOptions;
   /** Bound on an image's uncompressed layers and on archives, in bytes. */
   readonly maxImageBytes?: number;
+  /** Layers that others than images need: they are not collected. */
+  readonly otherLayers?: Collected['otherLayers'];
 }
 
 /** Opens the image store below `root`; what a crash left half-made is removed. */
@@ -92,7 +94,16 @@ export async function createImageService(options: ImageServiceOptions): Promise<
     await part.removeStrays();
   }
   const records = createImageRecords(state);
-  const parts = { records, store, layers, rootfs, sources: createBlobSources(state), holds, logger };
+  const parts = {
+    records,
+    store,
+    layers,
+    rootfs,
+    sources: createBlobSources(state),
+    holds,
+    logger,
+    otherLayers: options.otherLayers ?? (() => []),
+  };
   return new Images(parts, createRegistryClient(options.registries), options.events, maxBytes);
 }
 

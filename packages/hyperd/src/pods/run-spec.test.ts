@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isHyperError } from '../errors.ts';
 import type { ImageRunConfig } from '../oci/image-config.ts';
-import { runSpecOf, signalNumber } from './run-spec.ts';
+import { signalNumber } from '../signals.ts';
+import { runSpecOf } from './run-spec.ts';
 import type { ContainerSpec } from './spec/pod-spec.ts';
 
 const image: ImageRunConfig = {

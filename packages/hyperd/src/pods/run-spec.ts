@@ -1,6 +1,6 @@
-import { constants } from 'node:os';
 import { HyperError } from '../errors.ts';
 import type { ImageRunConfig } from '../oci/image-config.ts';
+import { signalNumber } from '../signals.ts';
 import type { ContainerSpec } from './spec/pod-spec.ts';
 
 /** What a container's init is, image and specification put together. Stored with the container. */
@@ -16,24 +16,6 @@ export interface RunSpec {
 }
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-
-/**
- * The number of `signal`: a number, or a name with or without `SIG`, in any case.
- * Throws `invalid-argument` for anything else.
- */
-export function signalNumber(signal: string): number {
-  if (/^\d+$/.test(signal)) {
-    const number = Number(signal);
-    if (number >= 1 && number <= 64) return number;
-  }
-  const name = signal.toUpperCase();
-  const table: Readonly<Record<string, number>> = constants.signals;
-  const number = table[name.startsWith('SIG') ? name : `SIG${name}`];
-  if (number !== undefined) return number;
-  const realTime = /^(?:SIG)?RTMIN\+(\d{1,2})$/.exec(name);
-  if (realTime && Number(realTime[1]) <= 30) return 34 + Number(realTime[1]);
-  throw new HyperError('invalid-argument', `read signal "${signal}": want a name such as TERM, or 1 to 64`);
-}
 
 /**
  * Puts an image's configuration and a container specification together as Docker does: a given entrypoint drops the image's

@@ -93,4 +93,17 @@ export const MIGRATIONS: readonly string[] = [
     removing INTEGER NOT NULL DEFAULT 0
   ) STRICT;
   `,
+  `
+  -- build/: what steps have made. A row holds its layer; it is written when the layer is in the store.
+  CREATE TABLE build_cache (
+    key TEXT PRIMARY KEY,           -- of everything that the step depends on
+    diff_id TEXT,                   -- NULL: it made nothing
+    media_type TEXT,
+    digest TEXT,
+    blob_bytes INTEGER,
+    created TEXT NOT NULL,          -- RFC 3339
+    size_bytes INTEGER NOT NULL,
+    used_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

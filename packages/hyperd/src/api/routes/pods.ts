@@ -1,6 +1,6 @@
 import { HyperError } from '../../errors.ts';
-import { signalNumber } from '../../pods/run-spec.ts';
 import { PodSchema, parsePodSpec } from '../../pods/spec/index.ts';
+import { signalNumber } from '../../signals.ts';
 import { isBelow } from '../api-version.ts';
 import { type Call, done, json, type PlainRoute, type Route } from '../call.ts';
 import { jsonText, needed, ofSchema } from '../describe.ts';

@@ -1,12 +1,19 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HyperError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 import { type Descriptor, MAX_CONFIG_BYTES } from '../../oci/documents.ts';
+import { TAR_END, tarHeader, tarPadding } from '../../tar/tar-writer.ts';
 import { chainIdOf } from '../digest.ts';
 import { readStoredImage, type StoredImage } from '../image-files.ts';
 import type { RootfsLease } from '../image-service.ts';
 import { writeImage } from '../image-writing.ts';
+import type { LayerEntry } from '../layers/layer-index.ts';
 import type { LayerStore } from '../layers/layer-store.ts';
 import { UnpackBudget } from '../layers/layer-writer.ts';
-import { applyLayer, emptyRoot, type TreeNode } from '../layers/tree.ts';
+import { applyLayer, type Content, emptyRoot, type TreeNode } from '../layers/tree.ts';
 import type { LayerChain, RootfsImages } from '../rootfs-images.ts';
 import type { ContentStore } from '../store/content-store.ts';
 import type { HoldSet } from '../store/holds.ts';
@@ -28,6 +35,12 @@ export interface KnownLayer {
   readonly blob: Descriptor;
 }
 
+/** A file that was taken in by itself. */
+export interface TakenFile {
+  readonly content: Content;
+  readonly digest: Digest;
+}
+
 /**
  * Images in the making: layers are taken in and looked into, and put together. What it has taken in or looked up is not collected until it is disposed of;
  * what has not become an image by then is garbage.
@@ -39,6 +52,10 @@ export interface ImageAssembly extends AsyncDisposable {
   takeLayer(tar: AsyncIterable<Uint8Array>, options: TakeOptions): Promise<ImageLayer>;
   /** A tar that is to be read only: it becomes no part of an image. */
   takeContents(tar: AsyncIterable<Buffer>, what: string): Promise<Digest>;
+  /** A file that is to be read only. */
+  takeFile(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, what: string): Promise<TakenFile>;
+  /** What a layer or taken tar has in it. */
+  entries(diffId: Digest): Promise<readonly LayerEntry[]>;
   /** undefined where it is no longer there. */
   layer(known: KnownLayer): Promise<ImageLayer | undefined>;
   /** The merged file system of layers, bottom first; the caller's own to change. */
@@ -107,6 +124,31 @@ export class Assembly implements ImageAssembly {
     return diffId;
   }
 
+  async takeFile(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, what: string): Promise<TakenFile> {
+    const path = join(this.#parts.store.temporary, `file-${randomUUID()}`);
+    const hash = createHash('sha256');
+    let sizeBytes = 0;
+    try {
+      await using file = await open(path, 'wx', 0o600);
+      for await (const chunk of source) {
+        hash.update(chunk);
+        sizeBytes += chunk.length;
+        if (sizeBytes > this.#parts.maxBytes)
+          throw new HyperError('limit', `${what}: more than ${this.#parts.maxBytes} bytes`);
+        await file.appendFile(chunk);
+      }
+      const diffId = await this.takeContents(fileTar(path, sizeBytes), what);
+      const content = { layer: this.contents.numberOf(diffId), firstBlock: 0, sizeBytes };
+      return { content, digest: `sha256:${hash.digest('hex')}` as Digest };
+    } finally {
+      await rm(path, { force: true });
+    }
+  }
+
+  entries(diffId: Digest): Promise<readonly LayerEntry[]> {
+    return this.#parts.layers.index(diffId);
+  }
+
   async layer({ diffId, blob }: KnownLayer): Promise<ImageLayer | undefined> {
     const { layers, held, store } = this.#parts;
     await held.hold(diffId);
@@ -156,4 +198,14 @@ function chainOf(layers: readonly ImageLayer[]): LayerChain {
     config: { rootfs: { diff_ids: diffIds } },
     manifest: { layers: diffIds.map((digest) => ({ digest })) },
   };
+}
+
+async function* fileTar(path: string, sizeBytes: number): AsyncGenerator<Buffer> {
+  yield tarHeader({
+    ...{ name: 'file', type: 'file', mode: 0o600, uid: 0, gid: 0, mtime: 0, linkName: '', sizeBytes },
+    ...{ deviceMajor: 0, deviceMinor: 0, xattrs: new Map() },
+  });
+  yield* createReadStream(path, { highWaterMark: 1 << 18 }) as AsyncIterable<Buffer>;
+  yield tarPadding(sizeBytes);
+  yield TAR_END;
 }

@@ -1,0 +1,279 @@
+import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { HyperError } from '../errors.ts';
+import {
+  type ExitStatus,
+  type GuestBind,
+  type GuestProcess,
+  type InjectedFile,
+  layerTar,
+  MOUNT_STUBS,
+  type OutputStream,
+  type StartBuiltin,
+} from '../guest/index.ts';
+import type { PodId } from '../ids.ts';
+import type { RootfsLease } from '../images/image-service.ts';
+import type { Machine, MachineService, MachineShape } from '../machines/machine.ts';
+import type { ScratchDisks } from '../machines/scratch-disk.ts';
+import { USER_MODE_DNS } from '../networks/user-mode.ts';
+
+const BASE = 'base';
+const SCRATCH = 'scratch';
+const HOSTNAME = 'buildhost';
+/** More layers than this are put together to one file system first. */
+const MAX_STACK = 100;
+const OUTPUT_GRACE_MS = 30_000;
+
+export interface MachineParts {
+  readonly machines: MachineService;
+  readonly scratch: ScratchDisks;
+  /** Of the build: told to the machine service, so that a daemon that dies leaves no machine. */
+  readonly owner: PodId;
+  /** For its writable disk. */
+  readonly scratchPath: string;
+  readonly shape: MachineShape;
+}
+
+export interface StepProcess {
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly user: string;
+  readonly files: readonly InjectedFile[];
+  readonly binds: readonly GuestBind[];
+  readonly noNetwork: boolean;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  /** Resolves when more may come: a program waits for its reader. */
+  readonly onOutput: (stream: OutputStream, chunk: Buffer) => Promise<void>;
+}
+
+/** A step that has run: what it has changed can be taken out, once. */
+export interface FinishedStep {
+  readonly exit: ExitStatus;
+  readonly isTimedOut: boolean;
+  /** The tar of its layer. */
+  changes(): AsyncGenerator<Buffer>;
+}
+
+/**
+ * The machine of one stage: steps run in it one after the other, each over what the ones before have changed. Made by `start`; whoever made it disposes of it,
+ * which ends it.
+ */
+export class BuildMachine implements AsyncDisposable {
+  readonly #machine: Machine;
+  readonly #leases: RootfsLease[];
+  readonly #scratchPath: string;
+  readonly #onEnd: () => void;
+  /** What lies over the base, the topmost first. */
+  readonly #stack: string[] = [];
+  #lastProcess = 0;
+  #lastDisk = 0;
+
+  private constructor(machine: Machine, leases: RootfsLease[], scratchPath: string, onEnd: () => void) {
+    this.#machine = machine;
+    this.#leases = leases;
+    this.#scratchPath = scratchPath;
+    this.#onEnd = onEnd;
+  }
+
+  /** Takes the lease over, also where it rejects. `onEnd` is called once, when the machine that has come of it is gone. */
+  static async start(
+    parts: MachineParts,
+    base: RootfsLease,
+    signal: AbortSignal,
+    onEnd: () => void,
+  ): Promise<BuildMachine> {
+    const { machines, scratch, owner, shape, scratchPath } = parts;
+    const identity = { hostname: HOSTNAME, machineId: randomBytes(16).toString('hex') };
+    const results = await Promise.allSettled([
+      machines.acquire({ shape, owner, identity, signal }),
+      scratch.ensure(scratchPath),
+    ]);
+    const [machine, disk] = results;
+    if (machine.status === 'rejected') {
+      base[Symbol.dispose]();
+      throw machine.reason;
+    }
+    const made = new BuildMachine(machine.value, [base], scratchPath, onEnd);
+    try {
+      if (disk.status === 'rejected') throw disk.reason;
+      await Promise.all([
+        made.#plug(base, BASE),
+        machine.value.attachDisk(
+          { path: scratchPath, format: 'raw', readOnly: false },
+          { use: 'scratch', name: SCRATCH },
+        ),
+      ]);
+      return made;
+    } catch (error) {
+      await made[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Whether a new machine with the layers as its base is the better one. */
+  get isFull(): boolean {
+    return this.#stack.length >= MAX_STACK;
+  }
+
+  /** Puts a layer that was made elsewhere on top. Takes the lease over. */
+  async addLayer(lease: RootfsLease): Promise<void> {
+    this.#stack.unshift(await this.addDisk(lease));
+  }
+
+  /** Plugs a disk that steps may mount parts of; resolves with its name. Takes the lease over. */
+  async addDisk(lease: RootfsLease): Promise<string> {
+    this.#leases.push(lease);
+    const name = `d${++this.#lastDisk}`;
+    await this.#plug(lease, name);
+    return name;
+  }
+
+  /** Plugs a writable disk of the host. */
+  async addCacheDisk(path: string): Promise<string> {
+    const name = `c${++this.#lastDisk}`;
+    await this.#machine.attachDisk({ path, format: 'raw', readOnly: false }, { use: 'scratch', name });
+    return name;
+  }
+
+  /** Takes a disk out again, so that another machine may have it. */
+  async removeDisk(name: string): Promise<void> {
+    await this.#machine.detachDisk(name);
+  }
+
+  /** Runs a step to its end. Rejects `machine`, `canceled`; a step that fails resolves. */
+  async run(step: StepProcess): Promise<FinishedStep> {
+    const { agent } = this.#machine;
+    const id = `s${++this.#lastProcess}`;
+    const output = new StepOutput(step.onOutput);
+    const process = await agent.startContainer(
+      {
+        ...{ containerId: id, rootfsDisk: BASE, scratchDisk: SCRATCH, layers: this.#stack },
+        ...{ readOnlyRootfs: false, sysctls: {}, binds: step.binds, noNetwork: step.noNetwork },
+        files: [...hostFiles(), ...step.files],
+        process: {
+          ...{ id: this.#lastProcess, args: step.args, env: step.env, cwd: step.cwd, user: step.user },
+          ...{ additionalGroups: [], rlimits: [], tty: false, rows: 0, columns: 0, noStdin: true },
+        },
+      },
+      output,
+    );
+    output.bind(process);
+    const { exit, isTimedOut } = await this.#end(process, step);
+    await output.ended();
+    await process.release();
+    await agent.removeContainer(id, { deleteUpper: false });
+    const lowers = [...this.#stack, BASE];
+    const upper = `${SCRATCH}/${id}`;
+    this.#stack.unshift(upper);
+    const stubs = [
+      ...MOUNT_STUBS,
+      ...step.binds.map(({ target }) => target),
+      ...step.files.map(({ path }) => path),
+    ];
+    return { exit, isTimedOut, changes: () => layerTar(this.#builtin, { upper, lowers, stubs }) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#machine.stop({ graceMs: 0 });
+    for (const lease of this.#leases.splice(0)) lease[Symbol.dispose]();
+    await rm(this.#scratchPath, { force: true });
+    this.#onEnd();
+  }
+
+  /** The step's end, by itself, by the time or by the build's. */
+  async #end(
+    process: GuestProcess,
+    { timeoutMs, signal }: StepProcess,
+  ): Promise<{ readonly exit: ExitStatus; readonly isTimedOut: boolean }> {
+    let isTimedOut = false;
+    const kill = (): void => {
+      process.signal(9).catch(() => undefined); // it has just ended
+    };
+    const timer = setTimeout(() => {
+      isTimedOut = true;
+      kill();
+    }, timeoutMs);
+    signal.addEventListener('abort', kill, { once: true });
+    if (signal.aborted) kill();
+    try {
+      const exit = await process.exited;
+      if (signal.aborted) throw new HyperError('canceled', 'build: canceled');
+      return { exit, isTimedOut };
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', kill);
+    }
+  }
+
+  readonly #builtin: StartBuiltin = async (builtin, sink) => {
+    const process = await this.#machine.agent.startProcess(
+      '',
+      {
+        ...{ ...builtin, id: ++this.#lastProcess, env: [], cwd: '/', user: '0:0', additionalGroups: [] },
+        ...{ rlimits: [], tty: false, rows: 0, columns: 0, noStdin: true },
+      },
+      sink,
+    );
+    return { process, release: () => process.release() };
+  };
+
+  #plug({ path, format }: RootfsLease, name: string): Promise<void> {
+    return this.#machine.attachDisk({ path, format, readOnly: true }, { use: 'rootfs', name });
+  }
+}
+
+/** What a step writes, handed on piece by piece: the next is acknowledged only when the one before was taken. */
+class StepOutput {
+  readonly #take: StepProcess['onOutput'];
+  readonly #bound = Promise.withResolvers<GuestProcess>();
+  readonly #open = new Set<OutputStream>(['stdout', 'stderr']);
+  readonly #closed = Promise.withResolvers<void>();
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(take: StepProcess['onOutput']) {
+    this.#take = take;
+  }
+
+  bind(process: GuestProcess): void {
+    this.#bound.resolve(process);
+  }
+
+  data(stream: OutputStream, chunk: Uint8Array, endOffset: number): void {
+    const copy = Buffer.from(chunk);
+    this.#tail = this.#tail.then(async () => {
+      await this.#take(stream, copy);
+      (await this.#bound.promise).acknowledge(stream, endOffset);
+    });
+    this.#tail.catch(() => undefined); // told by `ended`
+  }
+
+  end(stream: OutputStream): void {
+    this.#open.delete(stream);
+    if (this.#open.size === 0) this.#closed.resolve();
+  }
+
+  /** Everything has come and was taken; a guest that never says so is not waited for longer than the grace. */
+  async ended(): Promise<void> {
+    const timer = setTimeout(this.#closed.resolve, OUTPUT_GRACE_MS);
+    await this.#closed.promise;
+    clearTimeout(timer);
+    await this.#tail;
+  }
+}
+
+function hostFiles(): InjectedFile[] {
+  const file = (path: string, text: string): InjectedFile => ({
+    path,
+    content: Buffer.from(text),
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+  });
+  return [
+    file('/etc/hosts', `127.0.0.1\tlocalhost ${HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n`),
+    file('/etc/hostname', `${HOSTNAME}\n`),
+    file('/etc/resolv.conf', `nameserver ${USER_MODE_DNS}\n`),
+  ];
+}

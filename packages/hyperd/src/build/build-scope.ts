@@ -1,0 +1,61 @@
+import type { BaseImage, ImageAssembly } from '../images/assembly/assembly.ts';
+import type { ImageLayer } from '../images/assembly/layer-sink.ts';
+import type { RootfsLease } from '../images/image-service.ts';
+import type { TreeNode } from '../images/layers/tree.ts';
+import type { BuildMachine } from './build-machine.ts';
+import type { BuildOutput } from './build-output.ts';
+import type { BuildCache } from './cache.ts';
+import type { ImageDraft } from './image-draft.ts';
+import type { BuildPlan } from './plan.ts';
+
+/** What a stage or an image has for others to take from. */
+export interface LayerSource {
+  readonly layers: readonly ImageLayer[];
+  /** Its merged file system; not to be changed. */
+  tree(): Promise<TreeNode>;
+}
+
+export interface StageResult extends LayerSource {
+  readonly draft: ImageDraft;
+}
+
+/** What all stages of one build share. */
+export interface BuildScope {
+  readonly assembly: ImageAssembly;
+  readonly plan: BuildPlan;
+  readonly output: BuildOutput;
+  readonly cache: BuildCache;
+  readonly noCache: boolean;
+  /** The files that the client has sent, without what is ignored. */
+  readonly context: TreeNode;
+  readonly args: ReadonlyMap<string, string>;
+  /** Names of the build arguments that an ARG asked for. */
+  readonly usedArgs: Set<string>;
+  readonly secrets: ReadonlyMap<string, Buffer>;
+  /** SOURCE_DATE_EPOCH, seconds: no time in the image is later. */
+  readonly epoch: number | undefined;
+  readonly signal: AbortSignal;
+  readonly stepTimeoutMs: number;
+  /** The state of a step that failed is kept as an image. */
+  readonly keepFailed: boolean;
+  /** Directory for what the build writes by the way. */
+  readonly directory: string;
+  /** Resolves when the stage is done. */
+  stage(index: number): Promise<StageResult>;
+  /** An image of this host, or pulled. */
+  image(reference: string, platform: string | undefined): Promise<BaseImage>;
+  /** A machine for a stage; takes the lease over. */
+  startMachine(stage: number, base: RootfsLease): Promise<BuildMachine>;
+  /** A disk for a cache mount, which nobody else has until it is given back. */
+  cacheDisk(id: string): Promise<{ readonly path: string } & Disposable>;
+}
+
+/** Seconds since the epoch, for what comes into being now. */
+export function nowOf({ epoch }: Pick<BuildScope, 'epoch'>): number {
+  return Math.min(Math.floor(Date.now() / 1000), epoch ?? Number.POSITIVE_INFINITY);
+}
+
+/** RFC 3339, for the image's history. */
+export function createdOf({ epoch }: Pick<BuildScope, 'epoch'>): string {
+  return (epoch === undefined ? new Date() : new Date(epoch * 1000)).toISOString();
+}
