@@ -46,6 +46,7 @@ static bool read_argument(struct layer_arguments *to, const char **lowers, const
     stubs[to->layer.stub_count++] = value;
     return value[0] == '/' && value[1] != '\0';
   }
+  if (strcmp(argument, "tidy=yes") == 0) return to->layer.remove_stubs = true;
   frozen = value_of(argument, "freeze");
   return frozen && text_is_name(frozen);
 }

@@ -288,7 +288,10 @@ static bool pack(struct packing *p, const char *path, const char *name, int dept
   struct stat status;
   if (lstat(path, &status) < 0) return errno == ENOENT || tar_fail(p->error, "read \"%.300s\": %s", name, strerror(errno));
   if (depth == 0) return tar_fail(p->error, "pack \"%.300s\": the tree is too deep", name);
-  if (p->layer && *name && is_left_out(p->layer, path, name, &status, depth)) return true;
+  if (p->layer && *name && is_left_out(p->layer, path, name, &status, depth)) {
+    bool done = !p->layer->remove_stubs || (S_ISDIR(status.st_mode) ? delete_tree(path) : unlink(path) == 0);
+    return done || tar_fail(p->error, "delete \"%.300s\": %s", name, strerror(errno));
+  }
   if (p->layer && S_ISCHR(status.st_mode) && status.st_rdev == 0) return put_hidden(p, name);
   if (S_ISDIR(status.st_mode)) {
     char directory[PATH_MAX + 1];

@@ -28,6 +28,7 @@ struct tar_layer {
   size_t lower_count;
   const char *const *stubs; // absolute paths in the merged root
   size_t stub_count;
+  bool remove_stubs; // those that are left out are deleted, too
 };
 
 // Packs the changes as an OCI layer: entries in the order of their names, whiteouts for what is deleted. The root itself

@@ -166,6 +166,12 @@ static void layer(void) {
   CHECK(tar_create_layer(fd, &changes, &error) && system(command) == 0);
   close(fd);
   CHECK(file_read(in_base("list"), listing, sizeof listing) && strstr(listing, " etc/ etc/more ") && !strstr(listing, "hosts"));
+  CHECK(access(in_base("upper/proc"), F_OK) == 0);
+  changes.remove_stubs = true;
+  fd = open(in_base("archive"), O_WRONLY | O_TRUNC);
+  CHECK(tar_create_layer(fd, &changes, &error) && access(in_base("upper/proc"), F_OK) < 0 && access(in_base("upper/etc/hosts"), F_OK) < 0);
+  close(fd);
+  CHECK(access(in_base("upper/etc/more"), F_OK) == 0);
   CHECK(delete_tree(base));
 }
 

@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream';
+
 /** One tag of an image. */
 export interface ImageTag {
   readonly repository: string;
@@ -124,5 +126,34 @@ export interface ImportOptions {
   readonly message?: string | undefined;
   /** Dockerfile instructions, such as `CMD ["sh"]`. */
   readonly changes?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface BuildOptions {
+  /** The context: a tar, plain or compressed. */
+  readonly context?: Readable | undefined;
+  /** In place of a context: a git repository, or the URL of a tar or a Dockerfile. */
+  readonly remote?: string | undefined;
+  /** Path in the context (default: `Dockerfile`). */
+  readonly dockerfile?: string | undefined;
+  readonly names?: readonly string[];
+  readonly args?: Readonly<Record<string, string>> | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  readonly target?: string | undefined;
+  readonly platform?: string | undefined;
+  readonly noCache?: boolean;
+  /** Base images are pulled even where the daemon has them. */
+  readonly pull?: boolean;
+  /** Nothing but the id is told. */
+  readonly quiet?: boolean;
+  /** For `RUN --mount=type=secret`, by id; at most a few KiB together. */
+  readonly secrets?: Readonly<Record<string, Uint8Array>> | undefined;
+  /** Credentials by registry. */
+  readonly auths?: Readonly<Record<string, RegistryAuth>> | undefined;
+  readonly memoryBytes?: number | undefined;
+  readonly cpus?: number | undefined;
+  readonly stepTimeoutSeconds?: number | undefined;
+  /** What a failed step has left becomes an image. */
+  readonly keepFailed?: boolean;
   readonly signal?: AbortSignal | undefined;
 }

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type {
+  BuildOptions,
   HistoryStep,
   ImageInfo,
   ImageRemoval,
@@ -124,6 +125,46 @@ export class Images {
     return this.#http.send('GET', '/images/save', { query, signal });
   }
 
+  /** Builds an image of a Dockerfile. The message with `aux` holds the image's id. */
+  async *build(options: BuildOptions): AsyncGenerator<ProgressMessage> {
+    const { context, args, labels, secrets, auths, cpus, signal } = options;
+    const headers: Record<string, string> = { 'Content-Type': 'application/tar' };
+    if (auths && Object.keys(auths).length > 0) headers['X-Registry-Config'] = base64Json(auths);
+    if (secrets && Object.keys(secrets).length > 0)
+      headers['X-Build-Secrets'] = base64Json(
+        Object.fromEntries(
+          Object.entries(secrets).map(([id, value]) => [id, Buffer.from(value).toString('base64')]),
+        ),
+      );
+    const query = {
+      ...{ t: options.names, remote: options.remote, dockerfile: options.dockerfile, target: options.target },
+      ...{ buildargs: args && JSON.stringify(args), labels: labels && JSON.stringify(labels) },
+      ...{ platform: options.platform, memory: options.memoryBytes, timeout: options.stepTimeoutSeconds },
+      ...{
+        nocache: options.noCache || undefined,
+        pull: options.pull || undefined,
+        q: options.quiet || undefined,
+      },
+      ...(cpus !== undefined && { cpuperiod: 100_000, cpuquota: Math.ceil(cpus * 100_000) }),
+      keep: options.keepFailed || undefined,
+    };
+    yield* readProgress(
+      await this.#http.send('POST', '/image/build', { query, headers, body: context, signal }),
+    );
+  }
+
+  /** Forgets what steps of earlier builds have made: what passes the daemon's limits, or all. */
+  async pruneBuilds(
+    options: { readonly all?: boolean } = {},
+  ): Promise<{ readonly steps: number; readonly reclaimedBytes: number }> {
+    const { Removed, SpaceReclaimed } = await this.#http.json<{ Removed: number; SpaceReclaimed: number }>(
+      'POST',
+      '/build/prune',
+      { query: { all: yesNo(options.all) } },
+    );
+    return { steps: Removed, reclaimedBytes: SpaceReclaimed };
+  }
+
   /** Makes an image out of a tar of its root file system, plain or compressed: a stream, or a URL that the daemon reads. Its id is the last status. */
   async *import(source: Readable | string, options: ImportOptions = {}): AsyncGenerator<ProgressMessage> {
     const { reference = '', message, changes = [], signal } = options;
@@ -183,4 +224,8 @@ function splitTag(reference: string): [repository: string, tag: string] {
   return colon > reference.lastIndexOf('/')
     ? [reference.slice(0, colon), reference.slice(colon + 1)]
     : [reference, ''];
+}
+
+function base64Json(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
 }

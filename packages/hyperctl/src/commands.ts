@@ -89,6 +89,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     'List, add, replace or remove balanced addresses of a pod',
     () => import('./commands/service.ts'),
   ),
+  entry('build', 'Build an image of a Dockerfile', () => import('./commands/build.ts')),
   entry('commit', 'Make an image of what a container has changed', () => import('./commands/commit.ts')),
   entry('images', 'List images', () => import('./commands/images.ts')),
   entry('pull', 'Pull an image from its registry', () => import('./commands/pull.ts')),

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import pino from 'pino';
 import { createApi } from './api/index.ts';
+import { createBuildCache } from './build/cache.ts';
+import { createBuildService } from './build/service.ts';
 import { type Config, HELP, loadConfig } from './config/load-config.ts';
 import { HyperError, isHyperError, messageOf } from './errors.ts';
 import { Events } from './events/index.ts';
@@ -48,8 +50,9 @@ async function serve(config: Config): Promise<void> {
   const { root } = config;
   const events = new Events();
   using state = openState(root);
+  const cache = createBuildCache(state);
   await using images = await createImageService({
-    ...{ root, state, logger, events, maxImageBytes: config.maxImageBytes },
+    ...{ root, state, logger, events, maxImageBytes: config.maxImageBytes, otherLayers: cache.layers },
     registries: { ...config.registries, env: process.env },
   });
   const driver = createQemuDriver({ ...config, networkGuard: NETWORK_GUARD });
@@ -57,17 +60,20 @@ async function serve(config: Config): Promise<void> {
     ...{ root, state, driver, connectAgent, logger, events, modulesDisk: config.modulesDisk },
     fileServers: createFileServers(join(BUILD_DIRECTORY, 'host/share-files')),
   });
+  const scratch = createScratchDisks(root);
   await using pods = new Pods({
     ...{ root, records: createPodRecords(state), machines, images, logger, events },
     hostPorts: new HostPorts(config.publishAddress),
-    ...{ scratch: createScratchDisks(root), logs: new ContainerLogs(config.logDirectory) },
+    ...{ scratch, logs: new ContainerLogs(config.logDirectory) },
   });
   await pods.restore(await machines.adoptAll());
   await seedImages(images, state, join(BUILD_DIRECTORY, 'images'), logger);
   await images.collectGarbage();
+  await using builds = await createBuildService({ root, images, machines, scratch, cache, logger });
   await using api = createApi({
     pods,
     images,
+    builds,
     machines,
     events,
     about: { version: VERSION, rootDirectory: root },

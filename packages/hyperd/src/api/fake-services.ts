@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { BuildService } from '../build/service.ts';
 import { Events } from '../events/index.ts';
 import type { ImageService } from '../images/image-service.ts';
 import type { MachineService } from '../machines/machine.ts';
@@ -32,6 +33,7 @@ export interface TestApi extends AsyncDisposable {
 export interface Fakes {
   readonly pods?: Partial<PodService>;
   readonly images?: Partial<ImageService>;
+  readonly builds?: Partial<BuildService>;
   readonly machines?: Partial<MachineService>;
   readonly events?: Events;
 }
@@ -45,6 +47,7 @@ export async function startApi(fakes: Fakes): Promise<TestApi> {
   const api = createApi({
     pods: only('PodService', fakes.pods ?? {}),
     images: only('ImageService', fakes.images ?? {}),
+    builds: only('BuildService', fakes.builds ?? {}),
     machines: only('MachineService', fakes.machines ?? {}),
     events: fakes.events ?? new Events(),
     about: { version: '1.2.3', rootDirectory: '/root-directory' },

@@ -1,3 +1,4 @@
+import type { BuildService } from '../build/service.ts';
 import type { Events } from '../events/index.ts';
 import type { ImageService } from '../images/image-service.ts';
 import type { Logger } from '../logger.ts';
@@ -12,6 +13,7 @@ import { ApiServer } from './server.ts';
 export interface ApiOptions {
   readonly pods: PodService;
   readonly images: ImageService;
+  readonly builds: BuildService;
   readonly machines: MachineService;
   readonly events: Events;
   readonly about: About;

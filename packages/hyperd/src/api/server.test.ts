@@ -263,7 +263,13 @@ test('the socket is for owner and group only, and is removed with the server', a
 
 const silent = (): void => undefined;
 const services = {
-  ...{ pods: {} as never, images: {} as never, machines: {} as never, events: {} as never },
+  ...{
+    pods: {} as never,
+    images: {} as never,
+    builds: {} as never,
+    machines: {} as never,
+    events: {} as never,
+  },
   about: { version: '1', rootDirectory: '/' },
   logger: { debug: silent, info: silent, warn: silent, error: silent },
 };

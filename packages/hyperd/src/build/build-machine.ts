@@ -172,7 +172,7 @@ export class BuildMachine implements AsyncDisposable {
       ...step.binds.map(({ target }) => target),
       ...step.files.map(({ path }) => path),
     ];
-    return { exit, isTimedOut, changes: () => layerTar(this.#builtin, { upper, lowers, stubs }) };
+    return { exit, isTimedOut, changes: () => layerTar(this.#builtin, { upper, lowers, stubs, tidy: true }) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -39,8 +39,9 @@ export class StageBuild {
   #layers: ImageLayer[];
   #tree: TreeNode | undefined;
   #machine: BuildMachine | undefined;
-  /** Arguments that an ARG has brought in, and their values. */
+  /** Arguments that an ARG has brought in, and their values; a later ENV takes their place. */
   readonly #args = new Map<string, string>();
+  readonly #declared = new Set<string>();
 
   constructor(scope: BuildScope, index: number, place: { readonly first: number; readonly count: number }) {
     this.#scope = scope;
@@ -131,7 +132,10 @@ export class StageBuild {
     switch (instruction.kind) {
       case 'env': {
         const pairs = this.#pairs(instruction);
-        for (const [key, value] of pairs) draft.setEnv(key, value);
+        for (const [key, value] of pairs) {
+          draft.setEnv(key, value);
+          this.#args.delete(key);
+        }
         return `ENV ${pairs.map(([key, value]) => `${key}=${value}`).join(' ')}`;
       }
       case 'label': {
@@ -158,7 +162,10 @@ export class StageBuild {
       case 'expose': {
         const ports = instruction.values.flatMap((value) => this.#expandWords(value)).flatMap(exposedPorts);
         config.ExposedPorts = { ...config.ExposedPorts, ...objects(ports) };
-        return `EXPOSE map[${ports.map((port) => `${port}:{}`).join(' ')}]`;
+        return `EXPOSE map[${ports
+          .sort()
+          .map((port) => `${port}:{}`)
+          .join(' ')}]`;
       }
       case 'volume': {
         const volumes = instruction.values.map((value) => this.#expand(value));
@@ -184,6 +191,7 @@ export class StageBuild {
     for (const { key: name, value } of args) {
       const key = this.#expand(name);
       usedArgs.add(key);
+      this.#declared.add(key);
       const text = given.get(key) ?? (value === undefined ? plan.globals.get(key) : this.#expand(value));
       if (text !== undefined) this.#args.set(key, text);
       this.#metadata(`ARG ${key}${text === undefined ? '' : `=${text}`}`);
@@ -371,13 +379,13 @@ export class StageBuild {
     this.#draft.step(text, { isEmpty: true, ...(epoch !== undefined && { created: createdOf({ epoch }) }) });
   }
 
-  /** `KEY=value` for a process: the image's environment, and arguments that it does not have. */
+  /** `KEY=value` for a process: the image's environment, and the arguments. */
   #environment(): string[] {
-    const env = [...(this.#draft.config.Env ?? [])];
-    for (const [key, value] of this.#args)
-      if (this.#draft.env(key) === undefined) env.push(`${key}=${value}`);
-    if (this.#draft.env('PATH') === undefined) env.push(`PATH=${DEFAULT_PATH}`);
-    return env;
+    const env = new Map([['PATH', DEFAULT_PATH]]);
+    for (const entry of this.#draft.config.Env ?? [])
+      env.set(entry.split('=', 1)[0] ?? '', entry.slice(entry.indexOf('=') + 1));
+    for (const [key, value] of this.#args) env.set(key, value);
+    return [...env].map(([key, value]) => `${key}=${value}`);
   }
 
   #proxies(): string[] {
@@ -391,17 +399,16 @@ export class StageBuild {
 
   /** What the history of a RUN tells of the arguments. */
   #argsText(): string {
-    const args = [...this.#args].filter(([name]) => !PROXY_ARGS.includes(name));
-    return args.length === 0
-      ? ''
-      : `|${args.length} ${args.map(([name, value]) => `${name}=${value}`).join(' ')} `;
+    const args = [...this.#declared].filter((name) => !PROXY_ARGS.includes(name));
+    if (args.length === 0) return '';
+    return `|${args.length} ${args.map((name) => `${name}=${this.#lookUp(name) ?? ''}`).join(' ')} `;
   }
 
   #pairs({ pairs }: InstructionOf<'env' | 'label'>): [string, string][] {
     return pairs.map(({ key, value }) => [this.#expand(key), this.#expand(value)]);
   }
 
-  readonly #lookUp = (name: string): string | undefined => this.#draft.env(name) ?? this.#args.get(name);
+  readonly #lookUp = (name: string): string | undefined => this.#args.get(name) ?? this.#draft.env(name);
 
   #expand(text: string): string {
     return expandWord(text, { escapeChar: this.#scope.plan.escapeChar, environment: this.#lookUp });

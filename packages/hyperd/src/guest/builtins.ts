@@ -70,6 +70,8 @@ export interface ChangedLayer {
   readonly lowers: readonly string[];
   /** Places that were made for mounts: left out where they are new and empty. */
   readonly stubs: readonly string[];
+  /** Those that are left out are deleted, too; nothing may have the layer mounted. */
+  readonly tidy?: boolean;
   /** A container that stands still meanwhile. */
   readonly freeze?: string;
 }
@@ -77,12 +79,13 @@ export interface ChangedLayer {
 /** Packs what a container has changed as the tar of an OCI layer. `start` starts the process outside of all containers. */
 export function layerTar(
   start: StartBuiltin,
-  { upper, lowers, stubs, freeze }: ChangedLayer,
+  { upper, lowers, stubs, tidy, freeze }: ChangedLayer,
 ): AsyncGenerator<Buffer> {
   const args = [
     `upper=${upper}`,
     ...lowers.map((lower) => `lower=${lower}`),
     ...stubs.map((stub) => `stub=${stub}`),
+    ...(tidy ? ['tidy=yes'] : []),
     ...(freeze === undefined ? [] : [`freeze=${freeze}`]),
   ];
   return outputOf(start, { args, builtin: 'layer' }, 'pack what the container has changed');

@@ -1,3 +1,4 @@
+import type { BuildService } from '../../build/service.ts';
 import type { Events } from '../../events/index.ts';
 import type { ImageService } from '../../images/image-service.ts';
 import type { MachineService } from '../../machines/machine.ts';
@@ -9,6 +10,7 @@ import type { MachineExecs } from '../machine-execs.ts';
 export interface RouteContext {
   readonly pods: PodService;
   readonly images: ImageService;
+  readonly builds: BuildService;
   readonly machines: MachineService;
   readonly events: Events;
   readonly about: About;

@@ -31,7 +31,7 @@ export function allRoutes(context: RouteContext): Readonly<Record<string, readon
     Images: [
       ...imageTransferRoutes(context),
       ...imageRoutes(context),
-      ...buildRoutes(),
+      ...buildRoutes(context),
       ...authRoutes(context),
     ],
   };

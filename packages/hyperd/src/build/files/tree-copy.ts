@@ -101,7 +101,6 @@ export class TreeCopy {
     this.#changes.makeDirectories(isDirectory ? place : parentOf(place), this.#rules.parentOwner);
     if (isDirectory) this.#copyChildren(node, '', place);
     else this.#put(node, place);
-    if (isDirectory && this.#rules.mode) this.#setMode(place, node);
   }
 
   #resolve(target: string): string {
@@ -159,13 +158,6 @@ export class TreeCopy {
     const copy = known ?? { ...from, ...this.#attributesOf(from) };
     this.#copied.set(from, copy);
     this.#changes.put(target, copy);
-  }
-
-  #setMode(place: string, from: TreeNode): void {
-    const node = this.#changes.at(place);
-    if (!node || place === '') return;
-    node.mode = this.#attributesOf(from).mode;
-    this.#changes.touch(place);
   }
 
   #attributesOf(
