@@ -11,7 +11,17 @@ export const BUILD_PACKAGES = [
   ...['nanopb', 'libnanopb-dev', 'protobuf-compiler', 'busybox-static', 'erofs-utils'],
 ];
 /** What the tests need besides. */
-export const TEST_PACKAGES = ['qemu-utils', 'zstd', 'skopeo', 'clang', 'zsh', 'fish', 'groff-base'];
+export const TEST_PACKAGES = [
+  'qemu-utils',
+  'zstd',
+  'curl',
+  'git',
+  'skopeo',
+  'clang',
+  'zsh',
+  'fish',
+  'groff-base',
+];
 
 // What apt and dpkg say is read: it has to be in English.
 const SPAWN = { encoding: 'utf8', maxBuffer: 1 << 28, env: { ...process.env, LC_ALL: 'C' } };
