@@ -34,7 +34,7 @@ export class Transport {
 
   /** Sends a request; resolves with its successful answer, the body unread. Rejects with ApiError or ConnectionError. */
   async send(method: string, path: string, options: CallOptions = {}): Promise<IncomingMessage> {
-    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const { promise, resolve, reject } = withResolvers<IncomingMessage>();
     const { body } = options;
     const isStream = body instanceof Readable;
     const text = body === undefined || isStream ? undefined : JSON.stringify(body);
@@ -77,7 +77,7 @@ export class Transport {
 
   /** Takes a connection over. `framed`: the output comes in Docker's frames. */
   async hijack(path: string, options: CallOptions & { readonly framed: boolean }): Promise<Session> {
-    const { promise, resolve, reject } = Promise.withResolvers<Session>();
+    const { promise, resolve, reject } = withResolvers<Session>();
     const call = http.request({
       ...this.#options('POST', path, options),
       agent: false,
@@ -128,6 +128,18 @@ export class Transport {
     }
     return new ConnectionError(`talk to hyperd at "${this.#url}": ${error.message}`, { cause: error });
   }
+}
+
+/** As Promise's own, which Node 20 lacks. */
+function withResolvers<T>(): PromiseWithResolvers<T> {
+  let [resolve, reject]: [PromiseWithResolvers<T>['resolve'], PromiseWithResolvers<T>['reject']] = [
+    () => undefined,
+    () => undefined,
+  ];
+  const promise = new Promise<T>((resolved, rejected) => {
+    [resolve, reject] = [resolved, rejected];
+  });
+  return { promise, resolve, reject };
 }
 
 async function readText(response: IncomingMessage): Promise<string> {
