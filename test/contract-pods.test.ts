@@ -55,7 +55,8 @@ const json = (value: unknown): RestOptions => ({
   headers: { 'Content-Type': 'application/json' },
   body: JSON.stringify(value),
 });
-const parsed = async (line: string) => JSON.parse((await call(line)).body);
+const parsed = async (line: string, options: RestOptions = {}) =>
+  JSON.parse((await call(line, options)).body);
 const answer = ({ status, body }: RestReply): [number, string] => [status, body];
 const output = (text: string): string => text.slice(UPGRADED.length);
 
@@ -336,3 +337,41 @@ test('a pod that is removed is gone with its containers', async () => {
   assert.deepEqual(await parsed('GET /list?item=vm'), { item: 'vm', vmData: [] });
   assert.equal((await call('DELETE /pod?podId=walk')).status, 404);
 });
+
+test('an empty pod takes a container, which tells its pod', async () => {
+  const pod = (await parsed('POST /pod/create', json({}))).ID;
+  assert.match(pod, /^pod-[A-Za-z]{10}$/);
+  const container = (await parsed(`POST /container/create?podId=${pod}`, json({ image: 'busybox' }))).ID;
+  const info = await parsed(`GET /container/info?container=${container}`);
+  assert.equal(info.podID, pod);
+  assert.ok(info.container.name.startsWith(`/${pod}-busybox-`), info.container.name);
+  assert.equal((await call(`DELETE /pod?podId=${pod}`)).status, 200);
+});
+
+test('the shell of an image answers in a frame to what is typed; a container without a name is the only one', async () => {
+  const spec = { containers: [{ image: 'busybox' }] };
+  const pod = (await parsed('POST /pod/create', json(spec))).ID;
+  await call(`POST /pod/start?podId=${pod}`);
+  const session = new RestSession(daemon.socket, '/attach?container=');
+  session.socket.write('echo Hello Hyper\n');
+  await session.until(/Hyper\n/);
+  assert.equal(output(session.text), frame(1, 'Hello Hyper\n'));
+  session.socket.destroy();
+  assert.equal((await call(`DELETE /pod?podId=${pod}`)).status, 200);
+});
+
+for (const [prefix, isLeft] of [
+  ['/v0.5.0', false],
+  ['/v0.7.0', true],
+] as const) {
+  test(`${prefix}/pod/create with remove ${isLeft ? 'leaves' : 'removes'} the pod when it has ended`, async () => {
+    const id = prefix.replace('/', '');
+    const spec = { id, containers: [{ image: 'busybox', command: ['true'] }] };
+    await call(`POST ${prefix}/pod/create?remove=yes`, json(spec));
+    await call(`POST /pod/start?podId=${id}`);
+    const listed = async () => (await parsed('GET /list?item=pod')).podData;
+    const over = isLeft ? `${id}:${id}::succeeded` : undefined;
+    await eventually('it is over', async () => (await listed())[0] === over);
+    if (isLeft) await call(`DELETE /pod?podId=${id}`);
+  });
+}

@@ -1,5 +1,5 @@
 import { HyperError } from '../../errors.ts';
-import { PodSchema, parsePodSpec } from '../../pods/spec/index.ts';
+import { PodSchema, type PodSpec, parsePodSpec } from '../../pods/spec/index.ts';
 import { signalNumber } from '../../signals.ts';
 import { isBelow } from '../api-version.ts';
 import { type Call, done, json, type PlainRoute, type Route } from '../call.ts';
@@ -31,7 +31,7 @@ export function podRoutes({ pods }: RouteContext): Route[] {
         500: 'the specification breaks a rule, or the name is taken',
       },
       handle: async (call) => {
-        const id = await pods.create(parsePodSpec(podJson(call)));
+        const id = await pods.create(podSpecOf(call));
         return done(isBelow(call.version, [0, 6]) ? 200 : 201, id);
       },
     },
@@ -42,7 +42,7 @@ export function podRoutes({ pods }: RouteContext): Route[] {
       parameters: SPECIFICATION,
       answers: { 200: ofSchema(ActionAnswer, '`ID`, `Code` 0, `Cause`'), 404: 'an image is missing' },
       handle: async (call) => {
-        const id = await pods.create(parsePodSpec(podJson(call)));
+        const id = await pods.create(podSpecOf(call));
         try {
           await pods.start(id);
         } catch (error) {
@@ -137,7 +137,10 @@ export function podRoutes({ pods }: RouteContext): Route[] {
   ];
 }
 
-const SPECIFICATION = { podArgs: jsonText('the specification, where it is not the body', PodSchema) };
+const SPECIFICATION = {
+  podArgs: jsonText('the specification, where it is not the body', PodSchema),
+  remove: '`yes` or `true`: remove the pod once it has ended; no effect from 0.6 on',
+};
 
 function removal({ pods }: Pick<RouteContext, 'pods'>): Omit<PlainRoute, 'method' | 'path'> {
   return {
@@ -165,6 +168,13 @@ export function signalOf(parameters: Parameters): number {
   } catch {
     return SIGTERM;
   }
+}
+
+function podSpecOf(call: Call): PodSpec {
+  const spec = parsePodSpec(podJson(call));
+  const { parameters, version } = call;
+  const isOld = version === undefined || isBelow(version, [0, 6]);
+  return isOld && parameters.isOneOf('remove', ['yes', 'true']) ? { ...spec, autoRemove: true } : spec;
 }
 
 function podJson({ parameters, json: body }: Call): unknown {

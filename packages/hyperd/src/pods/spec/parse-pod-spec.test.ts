@@ -38,6 +38,12 @@ test('parsePodSpec() takes keys in any case, the exact one first', () => {
   assert.deepEqual(container?.ulimits, [{ name: 'nofile', hard: 2, soft: 1 }]);
 });
 
+test('parsePodSpec() takes the largest number of 64 bits for no limit, as clients of Go write it', () => {
+  const ulimits = JSON.parse('[{"Name":"MEMLOCK","Hard":18446744073709551615,"Soft":18446744073709551615}]');
+  const pod = parsePodSpec({ containers: [{ image: 'i', ulimits }] });
+  assert.deepEqual(pod.containers[0]?.ulimits, [{ name: 'memlock', hard: -1, soft: -1 }]);
+});
+
 test('parsePodSpec() ignores unknown keys and takes null as absent', () => {
   const pod = parsePodSpec({ id: null, nonsense: { a: 1 }, labels: { a: '1', b: null }, containers: null });
   assert.deepEqual([pod.labels, pod.containers], [{ a: '1' }, []]);

@@ -114,7 +114,7 @@ function containerOf(
     labels: json.labels ?? {},
     stopSignal: json.stopSignal ?? '',
     ulimits: (json.ulimits ?? []).map(({ name = '', hard = 0, soft = 0 }) => ({
-      ...{ name: name.toLowerCase(), hard, soft },
+      ...{ name: name.toLowerCase(), hard: limitOf(hard), soft: limitOf(soft) },
     })),
     readOnly: json.readOnly ?? false,
     sysctl: json.sysctl ?? {},
@@ -137,6 +137,10 @@ function volumeOf({ name = '', source = '', format, driver, fstype = '' }: Volum
 
 function fileOf({ name = '', encoding = '', uri = '', content = '' }: FileJson): FileSpec {
   return { name, encoding, uri, content };
+}
+
+function limitOf(value: number): number {
+  return value >= 2 ** 63 ? -1 : value;
 }
 
 function positive(value: number | undefined): number | undefined {

@@ -11,6 +11,11 @@ const flag = Type.Optional(Type.Boolean());
 const int32 = Type.Optional(Type.Integer({ minimum: -(2 ** 31), maximum: 2 ** 31 - 1 }));
 const portNumber = Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 }));
 
+/** Of a resource. Clients of Go write "no limit" as the largest number of 64 bits. */
+const limit = Type.Optional(
+  Type.Integer({ minimum: -1, maximum: 2 ** 64, description: '-1, or 2^63 and beyond: no limit' }),
+);
+
 const Volume = Type.Object({
   name: text,
   source: text,
@@ -73,8 +78,8 @@ export const ContainerSchema = Type.Object({
     Type.Array(
       Type.Object({
         name: text,
-        hard: Type.Optional(Type.Integer({ minimum: -1, description: '-1: no limit' })),
-        soft: Type.Optional(Type.Integer({ minimum: -1, description: '-1: no limit' })),
+        hard: limit,
+        soft: limit,
       }),
     ),
   ),
