@@ -157,7 +157,6 @@ const REFUSED: readonly (readonly [string, number, RegExp, RestOptions?])[] = [
   ['DELETE /vm', 400, /"vm" is missing/],
   ['POST /container/rename?oldName=x', 400, /"newName" is missing/],
   ['PUT /pod/x/portmappings/nope', 404, /^Pod x not found$/, json([])],
-  ['POST /image/build', 501, /not supported/],
   ['POST /image/push', 400, /"remote" is missing/],
   ['POST /image/create', 400, /"imageName"/],
 ];
