@@ -31,11 +31,19 @@ export async function readConfig(): Promise<DockerConfig> {
   const path = configPath();
   try {
     const text = await readFile(path, 'utf8');
-    const json: unknown = text.trim() === '' ? {} : JSON.parse(text);
-    return checked(json);
+    return checked(text.trim() === '' ? {} : parsed(text));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
     throw new Error(`read credentials from "${path}": ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** The parser's own message would show a part of the text, and with it a secret. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error('it is no JSON');
   }
 }
 
