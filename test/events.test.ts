@@ -85,6 +85,7 @@ test('what is done to a running pod and its containers is told', async () => {
   assert.equal((await daemon.hyperctl(['exec', 'busy', 'sh', '-c', 'exit 3'])).code, 3);
   await hyperctl('pause', 'busy');
   await hyperctl('unpause', 'busy');
+  await hyperctl('commit', 'busy', 'made:1');
   await hyperctl('kill', 'busy');
   await eventually(
     'the signal has ended it, and its pod',
@@ -93,6 +94,7 @@ test('what is done to a running pod and its containers is told', async () => {
   const told = await known('--filter', 'pod=busy');
   assert.deepEqual(words(told).slice(5), [
     ...['container exec_create', 'container exec_start', 'container exec_die', 'pod pause', 'pod unpause'],
+    'container commit',
     ...['container kill', 'container die', 'pod die', 'machine die'],
   ]);
   const [created, , ended] = told.slice(5);
@@ -100,6 +102,9 @@ test('what is done to a running pod and its containers is told', async () => {
   assert.equal(created?.attributes.exec, ended?.attributes.exec);
   const die = told.find(({ type, action }) => type === 'container' && action === 'die');
   assert.deepEqual([die?.attributes.exitCode, die?.attributes.signal], ['137', '9']);
+  const made = await known('-f', 'image=made');
+  assert.deepEqual(words(made), ['image create']);
+  assert.equal(made[0]?.id, told.find(({ action }) => action === 'commit')?.attributes.imageId);
   await hyperctl('rm', 'busy');
 });
 
@@ -111,7 +116,8 @@ test('a process that memory runs out on is told, and a restart by policy', async
     ...['run', '-d', '--name', 'greedy', '--restart', 'onFailure', 'busybox', 'sh', '-c', script],
   ]);
   assert.equal(code, 0, stderr);
-  await eventually('it was started again', async () => (await known('-f', 'event=restart')).length > 0);
+  const restarted = async (): Promise<boolean> => (await known('-f', 'event=restart')).length > 0;
+  await eventually('it was started again', restarted, 120_000);
   const told = words(await known('-f', 'container=greedy'));
   assert.deepEqual(told.slice(told.indexOf('container oom')), [
     ...['container oom', 'container die', 'container start', 'container restart'],
@@ -148,7 +154,7 @@ test('bad times and filters are refused with what would be right', async () => {
     [['--since', 'soon'], /--since is "soon", want a date/],
     [['--filter', 'pod'], /--filter is "pod", want KEY=VALUE/],
     [['--filter', 'colour=red'], /"colour" is not known, want type, event, pod/],
-    [['--format', 'xml'], /--format is "xml", want json/],
+    [['--format', 'xml'], /--format is "xml", want table or json/],
   ] as const) {
     const { code, stderr } = await daemon.hyperctl(['events', ...args]);
     assert.equal(code, 1);

@@ -1,24 +1,28 @@
 import { Transform } from 'node:stream';
 import { decimalSize } from '../format.ts';
+import type { ProgressOutput } from '../progress-view.ts';
 
 const FIRST_AFTER_MS = 1_000;
 const INTERVAL_MS = 200;
 
 /** Passes bytes on, and shows on a terminal how many, once it takes more than a second. `finish` when done. */
 export class TransferView extends Transform {
-  readonly #stderr: NodeJS.WriteStream;
+  readonly #stderr: ProgressOutput;
   #bytes = 0;
-  #nextAt = performance.now() + FIRST_AFTER_MS;
+  readonly #now: () => number;
+  #nextAt: number;
   #isShown = false;
 
-  constructor(stderr: NodeJS.WriteStream) {
+  constructor(stderr: ProgressOutput, now: () => number = () => performance.now()) {
     super();
     this.#stderr = stderr;
+    this.#now = now;
+    this.#nextAt = now() + FIRST_AFTER_MS;
   }
 
   override _transform(chunk: Buffer, _encoding: string, done: (error: null, data: Buffer) => void): void {
     this.#bytes += chunk.length;
-    const now = performance.now();
+    const now = this.#now();
     if (this.#stderr.isTTY && now >= this.#nextAt) {
       this.#nextAt = now + INTERVAL_MS;
       this.#show();

@@ -260,13 +260,12 @@ class Images implements ImageService {
     return new Assembly({
       ...{ store, layers, rootfs, maxBytes: this.#maxBytes, held: new HoldSet(holds) },
       find: (reference) => this.#catalog.find(reference),
-      publish: (image, names, held) =>
-        this.#finish(
-          image,
-          names.map((name) => canonical(withDefaultTag(parseReference(name)))),
-          held,
-          {},
-        ),
+      publish: async (image, names, held) => {
+        const references = names.map((name) => withDefaultTag(parseReference(name)));
+        await this.#finish(image, references.map(canonical), held, {});
+        const [first] = references;
+        this.#events.image({ id: image.id, name: first ? familiar(first) : '' }, 'create');
+      },
     });
   }
 

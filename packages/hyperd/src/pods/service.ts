@@ -305,9 +305,11 @@ export class Pods implements PodService {
     this.#context.events.container(found.record, 'archive', { path });
   }
 
-  commit(container: string, options: CommitOptions): Promise<Digest> {
+  async commit(container: string, options: CommitOptions): Promise<Digest> {
     const { pod, container: found } = this.#registry.find(container, `No such container: ${container}`);
-    return commitContainer(pod, found, this.#context.images, options);
+    const id = await commitContainer(pod, found, this.#context.images, options);
+    this.#context.events.container(found.record, 'commit', { imageId: id, reference: options.reference });
+    return id;
   }
 
   containersOfImage(image: string): ContainerId[] {
