@@ -1,6 +1,5 @@
 import type { Command, CommandContext } from '../command.ts';
-import type { Copying } from '../copy/copy.ts';
-import { copyIn, copyOut } from '../copy/copy.ts';
+import { type Copying, copyIn, copyOut } from '../copy/copy.ts';
 import { findContainer } from '../find-container.ts';
 import { printable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
