@@ -29,7 +29,7 @@ export class AnswerSchemas {
 
   /** Fails where the reply's status or JSON is not what the document says; `line` is the call. */
   check(line: string, reply: RestReply): void {
-    const [method = '', url = ''] = line.toLowerCase().startsWith('get') ? line.split(' ') : line.split(' ');
+    const [method = '', url = ''] = line.split(' ');
     const path = (url.split('?')[0] ?? '').replace(/^\/v[0-9.]+\//, '/');
     const operation = this.#paths[path]?.[method.toLowerCase()];
     assert.ok(operation, `${method} ${path} is described`);

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isBelow, splitVersion } from './api-version.ts';
+import { isHyperError } from '../errors.ts';
+import { clientVersion, isBelow, splitVersion } from './api-version.ts';
+import { cleanUrl } from './clean-url.ts';
 import { untilDetachKeys } from './detach-keys.ts';
 import { Parameters } from './parameters.ts';
 import { ProgressQueue } from './progress-queue.ts';
@@ -25,6 +27,43 @@ for (const [value, expected] of [
   test(`flag "${value}" is ${expected}`, () => {
     assert.equal(new Parameters(`f=${encodeURIComponent(value)}`).flag('f'), expected);
   });
+}
+
+test('parameters: a name that the route does not describe cannot be read, so that its document is whole', () => {
+  const parameters = new Parameters('known=1&other=2', '', {}, new Set(['known']));
+  assert.equal(parameters.text('known'), '1');
+  assert.throws(
+    () => parameters.text('other'),
+    (error) => isHyperError(error, 'internal'),
+  );
+  assert.throws(
+    () => parameters.all('other'),
+    (error) => isHyperError(error, 'internal'),
+  );
+});
+
+for (const [agent, version] of [
+  ['Hyper-Client/0.6.2', [0, 6, 2]],
+  ['Hyper-Client/1.1.0 more', [1, 1, 0]],
+  ['curl/8', undefined],
+  [undefined, undefined],
+] as const) {
+  test(`clientVersion() of "${agent}" is ${version}`, () => {
+    assert.deepEqual(clientVersion(agent === undefined ? {} : { 'user-agent': agent }), version);
+  });
+}
+
+for (const [url, cleaned] of [
+  ['/list', '/list'],
+  ['/list/', '/list/'],
+  ['/', '/'],
+  ['//', '/'],
+  ['/a//b/./c/../d?x=//&y=..', '/a/b/d?x=//&y=..'],
+  ['/../a', '/a'],
+  ['*', '*'],
+  ['http://h//a', 'http://h//a'],
+] as const) {
+  test(`cleanUrl() makes ${url} to ${cleaned}`, () => assert.equal(cleanUrl(url), cleaned));
 }
 
 test('parameters: the first value of the first known spelling; the form before the query', () => {
