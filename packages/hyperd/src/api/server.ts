@@ -6,9 +6,9 @@ import { HyperError, messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { sendAnswer, sendError, wantsJson } from './answer.ts';
 import { type ApiVersion, splitVersion } from './api-version.ts';
-import type { Call, PlainRoute, Route, RouteDescription, SessionDescription } from './call.ts';
+import type { Call, PlainRoute, Route, SessionDescription } from './call.ts';
 import { cleanUrl } from './clean-url.ts';
-import { parametersOf } from './describe.ts';
+import { type Parameter, parametersOf } from './describe.ts';
 import { refuseHijacked, runHijacked } from './hijack.ts';
 import { listenOn, parseHost } from './listen.ts';
 import { Parameters } from './parameters.ts';
@@ -165,7 +165,9 @@ export class ApiServer implements AsyncDisposable {
   }
 
   #register(route: Route): void {
-    const described = new Set(parametersOf(route.parameters).flatMap(({ names }) => names));
+    const parameters = parametersOf(route.parameters);
+    const described = new Set(parameters.flatMap(({ names }) => names));
+    const required = parameters.filter((parameter) => parameter.required);
     const hijack = hijackOf(route);
     for (const url of [route.path, ...(route.aliases ?? [])]) {
       if (hijack) this.#hijacks.set(url, hijack);
@@ -173,7 +175,7 @@ export class ApiServer implements AsyncDisposable {
         method: route.method,
         url: url.replaceAll(/\{(\w+)\}/g, ':$1'),
         handler: (request, reply) => {
-          const served = { route, described };
+          const served = { route, described, required };
           if (hijack && this.#isHijacked(route.method, request.originalUrl)) {
             return this.#hijack(served, hijack, request, reply);
           }
@@ -239,7 +241,7 @@ export class ApiServer implements AsyncDisposable {
   }
 
   async #call(
-    { route, described }: Served<Route>,
+    { route, described, required }: Served<Route>,
     request: FastifyRequest,
     signal: AbortSignal,
   ): Promise<Call> {
@@ -257,7 +259,7 @@ export class ApiServer implements AsyncDisposable {
       ...([queryText(raw.url), form] as const),
       ...([request.params as Record<string, string>, described] as const),
     );
-    requireParameters(route, parameters);
+    requireParameters(required, parameters);
     return {
       ...{ parameters, version: this.#versions.get(raw), headers: raw.headers },
       ...{ signal, json, body: body === 'stream' && !isForm ? bodyStream(raw) : Readable.from([]) },
@@ -287,6 +289,7 @@ interface Served<R extends Route> {
   readonly route: R;
   /** The names that it may read. */
   readonly described: ReadonlySet<string>;
+  readonly required: readonly Parameter[];
 }
 
 type Hijack = Required<SessionDescription>;
@@ -300,9 +303,9 @@ function queryText(url = ''): string {
   return url.split('?').slice(1).join('?');
 }
 
-function requireParameters({ parameters }: RouteDescription, given: Parameters): void {
-  for (const { names, required } of parametersOf(parameters)) {
-    if (required && given.text(...names) === '') {
+function requireParameters(required: readonly Parameter[], given: Parameters): void {
+  for (const { names } of required) {
+    if (given.text(...names) === '') {
       throw new HyperError('invalid-argument', `read parameters: "${names[0]}" is missing`);
     }
   }
