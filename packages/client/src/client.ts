@@ -22,6 +22,7 @@ import type {
 } from './types.ts';
 
 import type { ContainerProcess, PodEnd, PodStats } from './usage-types.ts';
+import { Volumes } from './volumes.ts';
 
 export interface LogOptions {
   /** Whether the container has a terminal, as its info says: its log is not divided then. */
@@ -64,10 +65,12 @@ export function createClient(hostUrl: string): Client {
 
 export class Client implements Disposable {
   readonly images: Images;
+  readonly volumes: Volumes;
   readonly #http: Transport;
 
   constructor(transport: Transport) {
     this.images = new Images(transport);
+    this.volumes = new Volumes(transport);
     this.#http = transport;
   }
 

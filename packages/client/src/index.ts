@@ -9,3 +9,4 @@ export { type ProgressMessage, readProgress } from './progress.ts';
 export type { Session } from './session.ts';
 export type * from './types.ts';
 export type * from './usage-types.ts';
+export type { Volumes } from './volumes.ts';

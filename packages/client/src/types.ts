@@ -28,8 +28,31 @@ export interface ContainerSpec {
 
 export interface VolumeSpec {
   readonly name: string;
+  /** Path on the host, or the name of a volume. */
   readonly source?: string;
+  /** `vfs`, `volume`, `tmpfs`, `raw`, `qcow2`, `vdi`; none: an empty volume of the pod's own. */
   readonly format?: string;
+  /** Of a disk image: its file system. */
+  readonly fstype?: string;
+  /** Of a disk image: how the host caches it. */
+  readonly cache?: string;
+  /** Of a tmpfs: `64m`; octal digits. */
+  readonly option?: { readonly size?: string; readonly mode?: string };
+}
+
+/** A volume with a name, which outlives pods. */
+export interface VolumeInfo {
+  readonly name: string;
+  readonly driver: string;
+  /** Where its files are on the host. */
+  readonly mountpoint: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** RFC 3339. */
+  readonly createdAt: string;
+  /** Ids of pods, running or not. */
+  readonly usedBy: readonly string[];
+  /** What it takes on the disk; not in lists. */
+  readonly sizeBytes?: number;
 }
 
 /** What the daemon is told of a pod. Everything is optional. */

@@ -90,6 +90,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     () => import('./commands/service.ts'),
   ),
   entry('build', 'Build an image of a Dockerfile', () => import('./commands/build.ts')),
+  entry(
+    'volume',
+    'Make, list, describe or remove volumes that have a name',
+    () => import('./commands/volume.ts'),
+  ),
   entry('commit', 'Make an image of what a container has changed', () => import('./commands/commit.ts')),
   entry('images', 'List images', () => import('./commands/images.ts')),
   entry('pull', 'Pull an image from its registry', () => import('./commands/pull.ts')),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { resolve } from 'node:path';
 import { test } from 'node:test';
 import { parseOptions } from './options.ts';
 import { POD_OPTIONS, podOf } from './pod-options.ts';
@@ -72,12 +73,14 @@ for (const [text, source, path, readOnly] of [
   ['/srv:/data:ro', '/srv', '/data', true],
   ['/srv:/data:rw', '/srv', '/data', false],
   ['/data:ro', undefined, '/data', true],
+  ['store:/data:ro', 'store', '/data', true],
+  ['./here:/data', resolve('here'), '/data', false],
 ] as const) {
   test(`volume ${text}`, () => {
     const [volume] = pod('-v', text, 'i').containers?.[0]?.volumes ?? [];
     assert.match(volume?.volume ?? '', /^data\d{5}$/);
     assert.deepEqual([volume?.detail?.source, volume?.path, volume?.readOnly], [source, path, readOnly]);
-    assert.equal(volume?.detail?.format, source ? 'vfs' : undefined);
+    assert.equal(volume?.detail?.format, source && (source.includes('/') ? 'vfs' : 'volume'));
   });
 }
 

@@ -1,9 +1,9 @@
 import { randomInt } from 'node:crypto';
-import { basename, resolve } from 'node:path';
 import type { ContainerSpec, PodSpec, PortMapping } from '@hyperd/client';
 import type { OptionSpec, Options } from './options.ts';
 import { isPortMapping, PUBLISH_VALUE, portMapping } from './port-mapping.ts';
 import { UsageError } from './usage-error.ts';
+import { tmpfsReference, VOLUME_OPTIONS, volumeReference } from './volume-options.ts';
 
 /** The options that describe a pod; `run` and `create` have them. */
 export const POD_OPTIONS: readonly OptionSpec[] = [
@@ -50,13 +50,7 @@ export const POD_OPTIONS: readonly OptionSpec[] = [
   { name: 'dns', value: 'ADDRESS', repeats: true, help: "name server (default: the host's)" },
   { name: 'dns-search', value: 'DOMAIN', repeats: true, help: 'domain that short names are looked up in' },
   { name: 'dns-option', value: 'OPTION', repeats: true, help: 'option of the resolver, such as ndots:2' },
-  {
-    name: 'volume',
-    short: 'v',
-    value: '[HOSTDIR:]DIR[:ro|rw]',
-    repeats: true,
-    help: 'mount a directory of the host, or a new one',
-  },
+  ...VOLUME_OPTIONS,
 ];
 
 /** The pod that options, image and command describe: one container, with the name of the pod. Throws UsageError. */
@@ -101,7 +95,7 @@ export function containerOf(
     tty: options.flag('tty'),
     readOnly: options.flag('read-only'),
     ...(user ? { user: { name: user, ...given('group', group) } } : {}),
-    volumes: options.all('volume').map(volume),
+    volumes: [...options.all('volume').map(volumeReference), ...options.all('tmpfs').map(tmpfsReference)],
   };
 }
 
@@ -153,21 +147,6 @@ function memoryOf(text: string | undefined): number | undefined {
   const mib = Number(digits) * (unit.toLowerCase() === 'g' ? 1024 : 1);
   if (mib >= 1) return mib;
   throw new UsageError(`--memory is "${text}", want MiB such as 256, 512m or 2g`);
-}
-
-function volume(text: string): NonNullable<ContainerSpec['volumes']>[number] {
-  const parts = text.split(':');
-  const mode = ['ro', 'rw'].includes(parts.at(-1) ?? '') && parts.length > 1 ? parts.pop() : 'rw';
-  const [path, source] = [parts.pop() ?? '', parts.pop()];
-  if (!path.startsWith('/') || parts.length > 0 || source === '') {
-    throw new UsageError(`--volume is "${text}", want [HOSTDIR:]DIR[:ro|rw] with an absolute DIR`);
-  }
-  const digits = Array.from({ length: 5 }, () => randomInt(10)).join('');
-  const name = `${basename(path) || 'root'}${digits}`;
-  return {
-    ...{ path, volume: name, readOnly: mode === 'ro' },
-    detail: source === undefined ? { name } : { name, source: resolve(source), format: 'vfs' },
-  };
 }
 
 function list<K extends string>(key: K, values: readonly string[]): { [P in K]?: readonly string[] } {

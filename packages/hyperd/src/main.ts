@@ -22,6 +22,7 @@ import { createPodRecords } from './pods/pod-records.ts';
 import { Pods } from './pods/service.ts';
 import { openState } from './state/database.ts';
 import { VERSION } from './version.ts';
+import { openVolumes } from './volumes/index.ts';
 
 /** What set-up makes; the bundle and the sources lie equally deep below the repository. */
 const BUILD_DIRECTORY = join(import.meta.dirname, '../../../build');
@@ -61,8 +62,10 @@ async function serve(config: Config): Promise<void> {
     fileServers: createFileServers(join(BUILD_DIRECTORY, 'host/share-files')),
   });
   const scratch = createScratchDisks(root);
+  const volumes = await openVolumes({ root, state, logger, roots: config.volumeRoots });
   await using pods = new Pods({
     ...{ root, records: createPodRecords(state), machines, images, logger, events },
+    volumes,
     hostPorts: new HostPorts(config.publishAddress),
     ...{ scratch, logs: new ContainerLogs(config.logDirectory) },
   });
@@ -74,6 +77,7 @@ async function serve(config: Config): Promise<void> {
     pods,
     images,
     builds,
+    volumes,
     machines,
     events,
     about: { version: VERSION, rootDirectory: root },

@@ -3,6 +3,7 @@ import { imagesOf, pullingImages } from '../create-pod.ts';
 import { podFromFile } from '../pod-file.ts';
 import { containerOf, POD_OPTIONS, podOf, publishedOf, withPublished } from '../pod-options.ts';
 import { UsageError } from '../usage-error.ts';
+import { makeHostDirectories } from '../volume-options.ts';
 
 export const command: Command = {
   name: 'create',
@@ -27,6 +28,7 @@ export const command: Command = {
       throw new UsageError('create -c takes no --publish: ports are the pod\'s, see "hyperctl ports add"');
     if (pod !== undefined) {
       const spec = fromFile ?? containerOf(options, image ?? '', words, options.text('name'));
+      if (!fromFile) await makeHostDirectories(options);
       const images = fromFile ? imagesOf({ containers: [fromFile] }) : [image ?? ''];
       const id = await pullingImages(
         client,
@@ -38,6 +40,7 @@ export const command: Command = {
       return 0;
     }
     const spec = fromFile ? withPublished(fromFile, options) : podOf(options, image ?? '', words);
+    if (!fromFile) await makeHostDirectories(options);
     const id = await pullingImages(client, imagesOf(spec), () => client.createPod(spec), terminal.stderr);
     terminal.stdout.write(`Pod ID is ${id}\n`);
     return 0;

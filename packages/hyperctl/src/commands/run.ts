@@ -6,6 +6,7 @@ import { POD_OPTIONS, podOf, withPublished } from '../pod-options.ts';
 import { joinSession } from '../session-io.ts';
 import { InterruptedError, SignalForwarder } from '../signals.ts';
 import { UsageError } from '../usage-error.ts';
+import { makeHostDirectories } from '../volume-options.ts';
 import { followWindowSize } from '../window-size.ts';
 import { BrokenPipeError } from '../write.ts';
 
@@ -43,6 +44,7 @@ async function run({ client, options, operands, terminal }: CommandContext): Pro
     );
   }
   const spec = fromFile ? withPublished(fromFile, options) : podOf(options, image ?? '', words);
+  if (!fromFile) await makeHostDirectories(options);
   using signals = new SignalForwarder();
   const startedAt = performance.now();
   try {

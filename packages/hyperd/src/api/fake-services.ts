@@ -8,6 +8,7 @@ import type { ImageService } from '../images/image-service.ts';
 import type { MachineService } from '../machines/machine.ts';
 import type { ContainerView, PodService, PodView } from '../pods/pod-service.ts';
 import { parsePodSpec } from '../pods/spec/index.ts';
+import type { NamedVolumes } from '../volumes/index.ts';
 import { createApi } from './index.ts';
 
 /** For the tests of the transport only: services that have just the members a test gives them. */
@@ -35,6 +36,7 @@ export interface Fakes {
   readonly images?: Partial<ImageService>;
   readonly builds?: Partial<BuildService>;
   readonly machines?: Partial<MachineService>;
+  readonly volumes?: Partial<NamedVolumes>;
   readonly events?: Events;
 }
 
@@ -48,6 +50,7 @@ export async function startApi(fakes: Fakes): Promise<TestApi> {
     pods: only('PodService', fakes.pods ?? {}),
     images: only('ImageService', fakes.images ?? {}),
     builds: only('BuildService', fakes.builds ?? {}),
+    volumes: { named: only('NamedVolumes', fakes.volumes ?? {}) },
     machines: only('MachineService', fakes.machines ?? {}),
     events: fakes.events ?? new Events(),
     about: { version: '1.2.3', rootDirectory: '/root-directory' },
@@ -132,6 +135,7 @@ export function containerView(changes: Partial<ContainerView> = {}): ContainerVi
     args: ['/bin/sh', '-c', 'true'],
     env: ['A=b=c'],
     workingDir: '/',
+    imageVolumes: [],
     ...changes,
   } as ContainerView;
 }

@@ -4,6 +4,7 @@ import type { ImageService } from '../images/image-service.ts';
 import type { Logger } from '../logger.ts';
 import type { MachineService } from '../machines/machine.ts';
 import type { PodService } from '../pods/pod-service.ts';
+import type { Volumes } from '../volumes/index.ts';
 import { ClientTags } from './client-tags.ts';
 import { MachineExecs } from './machine-execs.ts';
 import type { About } from './routes/context.ts';
@@ -14,6 +15,7 @@ export interface ApiOptions {
   readonly pods: PodService;
   readonly images: ImageService;
   readonly builds: BuildService;
+  readonly volumes: Pick<Volumes, 'named'>;
   readonly machines: MachineService;
   readonly events: Events;
   readonly about: About;

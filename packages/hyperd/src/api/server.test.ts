@@ -267,6 +267,7 @@ const services = {
     pods: {} as never,
     images: {} as never,
     builds: {} as never,
+    volumes: {} as never,
     machines: {} as never,
     events: {} as never,
   },

@@ -13,6 +13,7 @@ import {
   listOf,
   mirrorList,
   OPEN_SECTIONS,
+  pathList,
   SETTINGS,
   size,
 } from './settings.ts';
@@ -33,6 +34,8 @@ export interface Config {
   readonly hostLoopback: boolean;
   /** Bound on an image's uncompressed layers, in bytes. */
   readonly maxImageBytes: number;
+  /** Directories of the host that volumes may come from. */
+  readonly volumeRoots: readonly string[];
   /** Directory of the containers' logs. */
   readonly logDirectory: string;
   readonly logLevel: LogLevel;
@@ -76,6 +79,7 @@ const FLAGS = {
   'insecure-registry': { type: 'string' },
   'certs-dir': { type: 'string', multiple: true },
   'max-image-size': { type: 'string' },
+  'volume-roots': { type: 'string' },
   'publish-address': { type: 'string' },
   'host-loopback': { type: 'boolean' },
   noniptables: { type: 'boolean' },
@@ -104,6 +108,7 @@ Runs OCI images as pods in virtual machines.
   --insecure-registry LIST   registries, comma-separated, that may be spoken to over HTTP, or with any certificate
   --certs-dir DIR            certificates of registries, below HOST:PORT: *.crt, NAME.cert with NAME.key; repeatable
                              (default: certs.d in /etc/hyper, /etc/docker and /etc/containers)
+  --volume-roots LIST        directories, comma-separated, that pods may have volumes of (default: /, any)
   --max-image-size SIZE      the most that an image may have uncompressed, such as 8G or 500M (default: 64G)
   --publish-address ADDRESS  where ports are published that name no address (default: 0.0.0.0, every address of the host)
   --host-loopback            let pods reach the host's loopback address, as 10.0.2.2: only where all of them are trusted
@@ -148,6 +153,9 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
       publishAddress:
         checked('publish-address', flags['publish-address'], ipv4) ?? file.publishaddress ?? '0.0.0.0',
       hostLoopback: flags['host-loopback'] ?? isTrue(file.hostloopback),
+      volumeRoots: listOf(
+        checked('volume-roots', flags['volume-roots'], pathList) ?? file.volumeroots ?? '/',
+      ),
       logDirectory: file.podlogprefix ?? join(root, 'pods'),
       logLevel: logLevel(flags['log-level']),
     },

@@ -36,6 +36,11 @@ export function listOf(value: string | undefined): string[] {
     .filter((item) => item !== '');
 }
 
+export const pathList: Kind = {
+  allowed: 'absolute paths, comma-separated',
+  accepts: (value) => listOf(value).length > 0 && listOf(value).every((item) => isAbsolute(item)),
+};
+
 export const mirrorList: Kind = {
   allowed: 'URL or HOST=URL, comma-separated, such as https://mirror.example',
   accepts: (value) => listOf(value).every((item) => isWebUrl(item.replace(/^[^=/]+=/, ''))),
@@ -80,6 +85,7 @@ export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Setting>>
     insecureregistry: used(text),
     certsdir: used(text),
     maximagesize: used(size),
+    volumeroots: used(pathList),
     publishaddress: used(ipv4),
     hostloopback: used(bool),
     grpchost: idle(text),

@@ -5,6 +5,7 @@ import {
   CommandError,
   type ExitStatus,
   type GuestAgent,
+  type GuestMount,
   type GuestProcess,
   type GuestProcessState,
   type InjectedFile,
@@ -25,6 +26,7 @@ import type { ClientStreams, ContainerView } from './pod-service.ts';
 import { planRestart } from './restart.ts';
 import { endOfOutput, Session } from './session.ts';
 import { builtinOf, processOf, startOf } from './start-spec.ts';
+import { imageVolumesOf } from './volume-plan.ts';
 
 /** How long SIGKILL may take, in ms, before the container counts as stuck. */
 const KILL_GRACE_MS = 10_000;
@@ -48,6 +50,7 @@ export interface StartPlace {
   readonly scratchDisk: string;
   readonly processId: number;
   readonly files: readonly InjectedFile[];
+  readonly mounts?: readonly GuestMount[];
 }
 
 /**
@@ -90,6 +93,7 @@ export class Container {
     return {
       ...{ id, podId, name, spec, imageId, state, createdAt: new Date(createdAt), tty: spec.tty },
       ...{ args: run.args, env: run.env, workingDir: run.cwd },
+      imageVolumes: imageVolumesOf(this.#record),
     };
   }
 

@@ -43,6 +43,7 @@ export class PodCreation {
     const pod = new Pod(record, containers, this.#context);
     try {
       await pod.checkPorts();
+      await pod.checkVolumes();
       for (const [container, tar] of tars) await pod.files.keep(container, tar);
       this.#context.records.insert(record, containers);
     } catch (error) {
@@ -62,6 +63,7 @@ export class PodCreation {
     using _names = this.#registry.holdNames([name]);
     const position = Math.max(-1, ...pod.containers.map((c) => c.record.position)) + 1;
     const record = await this.#containerRecord({ ...spec, name }, pod.record.spec, position);
+    await pod.checkVolumes([record]);
     const tars = await this.#fileTars({ ...pod.record.spec, containers: [record.spec] }, [record]);
     try {
       for (const [container, tar] of tars) await pod.files.keep(container, tar);

@@ -10,7 +10,7 @@ export interface FilesOfPod {
   readonly directory: string;
   readonly sequence: Sequence;
   /** Where a process of the container can be started. Throws `precondition` where the pod does not run. */
-  placeFor(container: Container): Promise<StartPlace>;
+  placeFor(container: Container, options: { readonly volumes: boolean }): Promise<StartPlace>;
 }
 
 /** The files of a pod's containers: those that its specification gives, and what is copied in and out. */
@@ -37,7 +37,8 @@ export class PodFiles {
     const path = this.#path(container.record.id);
     const tar = await readIfThere(path);
     if (!tar) return;
-    await extractTar(this.#starter(container), '/', [tar]);
+    // Into the root file system itself: where a volume is, it is filled with what is below it.
+    await extractTar(this.#starter(container, { volumes: false }), '/', [tar]);
     await rm(path);
   }
 
@@ -61,9 +62,9 @@ export class PodFiles {
     else await this.#pod.sequence.run(work);
   }
 
-  #starter(container: Container): StartBuiltin {
+  #starter(container: Container, options = { volumes: !container.isRunning }): StartBuiltin {
     return async (process, sink) =>
-      container.startBuiltin(await this.#pod.placeFor(container), process, sink);
+      container.startBuiltin(await this.#pod.placeFor(container, options), process, sink);
   }
 
   #path(container: ContainerId): string {

@@ -13,6 +13,8 @@ import type { PodContext } from './pod.ts';
 import { PodDisks } from './pod-disks.ts';
 import type { PodLife } from './pod-life.ts';
 import { PodPorts } from './pod-ports.ts';
+import type { ContainerRecord } from './pod-records.ts';
+import { PodVolumes } from './pod-volumes.ts';
 import { Session } from './session.ts';
 
 /** Time for a borrowed machine to write its disk back, in ms. */
@@ -35,6 +37,7 @@ export class PodMachine {
   readonly #pod: MachineUser;
   readonly #context: PodContext;
   readonly #disks: PodDisks;
+  readonly volumes: PodVolumes;
   readonly ports: PodPorts;
   #machine: Machine | undefined;
   #nextProcessId = 1;
@@ -43,6 +46,7 @@ export class PodMachine {
     this.#pod = pod;
     this.#context = context;
     this.#disks = new PodDisks(context.images);
+    this.volumes = new PodVolumes(pod.life.id, context.volumes);
     this.ports = new PodPorts({ ...context, life: pod.life });
   }
 
@@ -77,9 +81,26 @@ export class PodMachine {
     this.#hold(machine.value);
     if (disks.status === 'rejected') throw disks.reason;
     await this.#disks.plugAll(machine.value, scratch);
+    await this.volumes.plugAll(machine.value, spec, this.#records());
     await this.ports.open(machine.value);
     if (spec.services.length > 0) await this.balance();
     signal.throwIfAborted();
+  }
+
+  /** Starts a container's init, with its volumes. */
+  async start(container: Container): Promise<void> {
+    const { spec } = this.#pod.life.record;
+    const place = await this.placeFor(container);
+    const { mounts, fills } = await this.volumes.mountsFor(this.#require(), spec, container.record);
+    await this.#context.volumes.fills.run(fills, () => container.start({ ...place, mounts }));
+  }
+
+  /** For work on a container's files, its volumes' as well. */
+  async placeWithVolumes(container: Container): Promise<StartPlace> {
+    const place = await this.placeFor(container);
+    const { spec } = this.#pod.life.record;
+    const { mounts } = await this.volumes.mountsFor(this.#require(), spec, container.record);
+    return { ...place, mounts };
   }
 
   /** Where a process of the container can be started: its image's disk is plugged. Throws `precondition` where there is no machine. */
@@ -140,6 +161,7 @@ export class PodMachine {
     const { agent } = machine;
     const states = await agent.listProcesses();
     this.#nextProcessId = Math.max(0, ...states.map((state) => state.id)) + 1;
+    await this.volumes.adopt(machine, this.#pod.life.record.spec, this.#records());
     for (const image of this.#images()) await this.#disks.prepare(image); // plugged already; held so that the file stays
     for (const container of this.#pod.containers()) {
       const { id, processId } = container.record;
@@ -157,6 +179,7 @@ export class PodMachine {
     try {
       await this.ports.close(machine);
       if (this.#pod.life.record.spec.services.length > 0) await machine.setServices([]);
+      await this.volumes.unplugAll(machine);
       await this.#disks.unplugAll(machine);
       machine.setOwner(undefined);
       this.#machine = undefined;
@@ -174,6 +197,7 @@ export class PodMachine {
     this.#machine = undefined;
     await machine?.stop({ graceMs });
     this.ports.release();
+    this.volumes.release();
     this.#disks.release();
     this.#pod.life.save({ machineId: undefined });
   }
@@ -182,6 +206,7 @@ export class PodMachine {
     const { id, spec } = this.#pod.life.record;
     return this.#context.machines.acquire({
       ...{ shape: spec.resource, owner: id, identity: identityOf(spec.hostname), signal },
+      sharesMemory: this.volumes.needsSharedMemory(spec, this.#records()),
       onId: (machineId) => this.#pod.life.save({ machineId }),
     });
   }
@@ -201,7 +226,11 @@ export class PodMachine {
   }
 
   #images(): Digest[] {
-    return this.#pod.containers().map((container) => container.record.imageId);
+    return this.#records().map(({ imageId }) => imageId);
+  }
+
+  #records(): ContainerRecord[] {
+    return this.#pod.containers().map(({ record }) => record);
   }
 
   /** The client of an earlier daemon's exec is gone: its process goes on, its output goes nowhere. */

@@ -32,6 +32,8 @@ export interface ContainerView {
   /** `KEY=value`, image and specification put together. */
   readonly env: readonly string[];
   readonly workingDir: string;
+  /** Where it has volumes that its image asks for and its specification does not mention. */
+  readonly imageVolumes: readonly string[];
 }
 
 /** What a pod has used so far: as its guest counts it, and its disks as the hypervisor does. */
@@ -177,6 +179,8 @@ export interface PodService extends AsyncDisposable {
    */
   commit(container: string, options: CommitOptions): Promise<Digest>;
 
+  /** Pods, running or not, that use a named volume. */
+  podsOfVolume(volume: string): readonly PodId[];
   /** Containers that were made from an image, for `ImageService.remove`. */
   containersOfImage(image: Digest): readonly ContainerId[];
 }

@@ -10,6 +10,7 @@ import type { Machine, MachineExit, MachineService } from '../machines/machine.t
 import type { ScratchDisks } from '../machines/scratch-disk.ts';
 import type { HostPorts } from '../networks/host-ports.ts';
 import { userModeAddresses } from '../networks/user-mode.ts';
+import type { Volumes } from '../volumes/index.ts';
 import { changedServices, type ServiceChange } from './balancing.ts';
 import { Container, LOST_EXIT_CODE } from './container.ts';
 import type { ContainerLogs } from './container-log.ts';
@@ -38,6 +39,7 @@ export interface PodContext {
   readonly machines: MachineService;
   readonly images: ImageService;
   readonly scratch: ScratchDisks;
+  readonly volumes: Volumes;
   readonly hostPorts: HostPorts;
   readonly logs: ContainerLogs;
   readonly logger: Logger;
@@ -82,9 +84,9 @@ export class Pod {
     this.files = new PodFiles({
       directory: this.directory,
       sequence: this.#sequence,
-      placeFor: (container) => {
+      placeFor: (container, { volumes }) => {
         this.#requireRunning();
-        return this.#machine.placeFor(container);
+        return volumes ? this.#machine.placeWithVolumes(container) : this.#machine.placeFor(container);
       },
     });
     this.#restarts = new PodRestarts({
@@ -150,6 +152,11 @@ export class Pod {
   /** For a new pod: throws where one of its host ports is taken. */
   checkPorts(): Promise<void> {
     return this.#machine.ports.check();
+  }
+
+  /** For new containers, or a new pod with all of its: throws where one of their volumes cannot be had. */
+  checkVolumes(added = this.containers.map(({ record }) => record)): Promise<void> {
+    return this.#machine.volumes.check(this.record.spec, added);
   }
 
   /** Publishes more ports: all, or none. A pod that is not alive takes them only `whenStopped`; it gets them with its start. */
@@ -445,7 +452,7 @@ export class Pod {
   async #startOne(container: Container): Promise<void> {
     this.#restarts.clear(container);
     await this.files.put(container);
-    await container.start(await this.#machine.placeFor(container));
+    await this.#machine.start(container);
   }
 
   /** After a start: throws the first failure, once what it means for the pod is done. */

@@ -11,6 +11,10 @@ import type { ImageService } from '../images/image-service.ts';
 import { HostPorts } from '../networks/host-ports.ts';
 import type { State } from '../state/database.ts';
 import { MIGRATIONS } from '../state/migrations.ts';
+import { DiskLeases } from '../volumes/disk-images.ts';
+import { HostPaths } from '../volumes/host-paths.ts';
+import { NamedVolumes } from '../volumes/named-volumes.ts';
+import { Turns } from '../volumes/turns.ts';
 import { ContainerLogs } from './container-log.ts';
 import { createPodRecords } from './pod-records.ts';
 import type { Outcome } from './pods.model.ts';
@@ -64,6 +68,10 @@ export class World {
       ...{ root: this.root, records: createPodRecords(this.state), machines: this.machines, images },
       ...{ logs: new ContainerLogs(join(this.root, 'pods')), logger: silent },
       ...{ scratch: { ensure: turn }, events: new Events(), hostPorts: new HostPorts('127.0.0.1') },
+      volumes: {
+        ...{ hostPaths: new HostPaths([]), diskLeases: new DiskLeases(), fills: new Turns() },
+        named: new NamedVolumes({ root: this.root, state: this.state, logger: silent }),
+      },
     });
   }
 

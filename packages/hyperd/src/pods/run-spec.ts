@@ -13,6 +13,8 @@ export interface RunSpec {
   readonly additionalGroups: readonly string[];
   /** Number of the signal that asks it to stop. */
   readonly stopSignal: number;
+  /** Where the image wants volumes; absent in records of earlier versions. */
+  readonly volumes?: readonly string[];
 }
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -38,6 +40,7 @@ export function runSpecOf(spec: ContainerSpec, image: ImageRunConfig, hostname: 
     user: userOf(spec, image),
     additionalGroups: spec.user.additionalGroups,
     stopSignal: signalNumber(spec.stopSignal || image.stopSignal || 'TERM'),
+    volumes: image.volumes,
   };
 }
 

@@ -15,6 +15,7 @@ import { PodRegistry } from './pod-registry.ts';
 import type { ClientStreams, PodEnd, PodService, PodUsage, StopOptions } from './pod-service.ts';
 import type { ContainerSpec, PodSpec, PortMapping, ServiceSpec } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
+import { namedVolumesOf } from './volume-plan.ts';
 
 /** The original's bound. */
 const MAX_RUNNING_PODS = 1024;
@@ -310,6 +311,16 @@ export class Pods implements PodService {
     const id = await commitContainer(pod, found, this.#context.images, options);
     this.#context.events.container(found.record, 'commit', { imageId: id, reference: options.reference });
     return id;
+  }
+
+  podsOfVolume(volume: string): PodId[] {
+    return this.#registry
+      .all()
+      .filter((pod) => {
+        const records = pod.containers.map(({ record }) => record);
+        return namedVolumesOf(pod.record.spec, records).has(volume);
+      })
+      .map(({ id }) => id);
   }
 
   containersOfImage(image: string): ContainerId[] {

@@ -12,6 +12,7 @@ export function startOf(record: ContainerRecord, place: StartPlace): ContainerSt
     process: processOf(record, place.processId),
     files: place.files,
     sysctls: record.spec.sysctl,
+    mounts: place.mounts ?? [],
   };
 }
 

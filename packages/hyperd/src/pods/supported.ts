@@ -9,7 +9,6 @@ export function refuseUnsupported(spec: PodSpec): void {
   const refuse = (field: string, what: string): never => {
     throw new HyperError('unsupported', `create pod "${spec.id}": ${field}: ${what} are not supported yet`);
   };
-  if (spec.volumes.length > 0) refuse('volumes', 'volumes');
   if (spec.interfaces.length > 0) refuse('interfaces', 'interfaces');
   const { internalNetworks, externalNetworks } = spec.portMappingWhiteLists;
   if (internalNetworks.length > 0 && externalNetworks.length > 0) {
@@ -17,9 +16,6 @@ export function refuseUnsupported(spec: PodSpec): void {
       'unsupported',
       `create pod "${spec.id}": portmappingWhiteLists: nothing filters packets inside a machine of the user-mode network; publish on an address (hostIP) that only the wanted networks reach`,
     );
-  }
-  for (const [index, container] of spec.containers.entries()) {
-    if (container.volumes.length > 0) refuse(`containers[${index}].volumes`, 'volumes');
   }
   if (!['', 'json-file', 'none'].includes(spec.log.type)) {
     throw new HyperError(

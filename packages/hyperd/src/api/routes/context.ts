@@ -3,6 +3,7 @@ import type { Events } from '../../events/index.ts';
 import type { ImageService } from '../../images/image-service.ts';
 import type { MachineService } from '../../machines/machine.ts';
 import type { PodService } from '../../pods/pod-service.ts';
+import type { Volumes } from '../../volumes/index.ts';
 import type { ClientTags } from '../client-tags.ts';
 import type { MachineExecs } from '../machine-execs.ts';
 
@@ -11,6 +12,7 @@ export interface RouteContext {
   readonly pods: PodService;
   readonly images: ImageService;
   readonly builds: BuildService;
+  readonly volumes: Pick<Volumes, 'named'>;
   readonly machines: MachineService;
   readonly events: Events;
   readonly about: About;

@@ -16,6 +16,7 @@ import { podRoutes } from './pods.ts';
 import { portRoutes } from './ports.ts';
 import { serviceRoutes } from './services.ts';
 import { systemRoutes } from './system.ts';
+import { volumeRoutes } from './volumes.ts';
 import { watchingRoutes } from './watching.ts';
 
 /** All routes, grouped as they are documented. */
@@ -24,6 +25,7 @@ export function allRoutes(context: RouteContext): Readonly<Record<string, readon
     System: [...systemRoutes(context), documentRoute(context, () => groups)],
     Pods: [...podRoutes(context), ...podRunRoutes(context), ...portRoutes(context)],
     Services: serviceRoutes(context),
+    Volumes: volumeRoutes(context),
     Machines: machineRoutes(context),
     Containers: [...containerRoutes(context), ...containerFileRoutes(context), ...commitRoutes(context)],
     'Execs and sessions': execRoutes(context),

@@ -26,9 +26,12 @@ export function containerShape(view: ContainerView): Static<typeof schemas.Conta
         const equals = entry.indexOf('=');
         return { env: entry.slice(0, equals), ...omitEmpty({ value: entry.slice(equals + 1) }) };
       }),
-      volumeMounts: view.spec.volumes.map(({ volume, path, readOnly, detail }) =>
-        omitEmpty({ name: volume || detail?.name, mountPath: path, readOnly }),
-      ),
+      volumeMounts: [
+        ...view.spec.volumes.map(({ volume, path, readOnly, detail }) =>
+          omitEmpty({ name: volume || detail?.name, mountPath: path, readOnly }),
+        ),
+        ...view.imageVolumes.map((path) => ({ name: imageVolumeName(view.id, path), mountPath: path })),
+      ],
     }),
   };
 }
@@ -75,4 +78,9 @@ export function time(ms: number): string {
 /** Whole seconds since the epoch. */
 export function seconds(date: Date): number {
   return Math.floor(date.getTime() / 1000);
+}
+
+/** The original's name of a volume that only the image asks for. */
+function imageVolumeName(container: string, path: string): string {
+  return `${container}${path.replaceAll('/', '_')}`;
 }

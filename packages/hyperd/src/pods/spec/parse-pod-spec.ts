@@ -1,5 +1,5 @@
 import { newPodId } from '../../ids.ts';
-import type { ContainerSpec, FileSpec, PodSpec, RestartPolicy, ServiceSpec, VolumeSpec } from './pod-spec.ts';
+import type { ContainerSpec, FileSpec, PodSpec, RestartPolicy, ServiceSpec } from './pod-spec.ts';
 import { portMappingsOf, portMappingsOfContainer } from './port-mapping.ts';
 import { readJson } from './read-json.ts';
 import { checkContainer, checkPod, checkServices, type PodNames, restartPolicyOf } from './rules.ts';
@@ -10,8 +10,8 @@ import {
   PodSchema,
   type ServicesJson,
   ServicesSchema,
-  type VolumeJson,
 } from './schema.ts';
+import { volumeOf } from './volume-rules.ts';
 
 /** The original's machine size, for pods that ask for none. */
 const DEFAULT_VCPUS = 1;
@@ -129,10 +129,6 @@ function containerOf(
     })),
     portMappings: [],
   };
-}
-
-function volumeOf({ name = '', source = '', format, driver, fstype = '' }: VolumeJson): VolumeSpec {
-  return { name, source, format: format || driver || '', fstype };
 }
 
 function fileOf({ name = '', encoding = '', uri = '', content = '' }: FileJson): FileSpec {

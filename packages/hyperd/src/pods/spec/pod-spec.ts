@@ -1,3 +1,5 @@
+import type { DiskCache } from '../../machines/machine.ts';
+
 /**
  * A pod specification after parsing: the original's `UserPod` with defaults filled in and every value checked.
  * `parsePodSpec` and `parseContainerSpec` are the only ways to get one.
@@ -95,9 +97,20 @@ export interface ServiceSpec {
 export interface VolumeSpec {
   readonly name: string;
   readonly source: string;
-  readonly format: string;
+  /** Empty: an empty volume of the pod's own. */
+  readonly format: '' | VolumeFormat;
+  /** Of a disk image; empty: found out. */
   readonly fstype: string;
+  /** Of a disk image; empty: write back. */
+  readonly cache: '' | DiskCache;
+  /** Of a tmpfs, in bytes; 0: half of the machine's memory. */
+  readonly sizeBytes: number;
+  /** Of a tmpfs. */
+  readonly mode: number;
 }
+
+/** `volume`: one with a name. */
+export type VolumeFormat = 'vfs' | 'volume' | 'tmpfs' | 'raw' | 'qcow2' | 'vdi' | 'rbd' | 'nas';
 
 export interface VolumeReference {
   readonly path: string;

@@ -2,7 +2,8 @@ import { isIP, isIPv4 } from 'node:net';
 import { HyperError } from '../../errors.ts';
 import { USER_MODE_ADDRESS } from '../../networks/user-mode.ts';
 import type { RestartPolicy } from './pod-spec.ts';
-import type { ContainerJson, PodJson, ServicesJson, VolumeJson } from './schema.ts';
+import type { ContainerJson, PodJson, ServicesJson } from './schema.ts';
+import { checkCache, checkVolume, checkVolumeReferences } from './volume-rules.ts';
 
 const MAX_HOSTNAME_LENGTH = 63;
 const HOSTNAME_SEGMENT = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?$/;
@@ -15,8 +16,6 @@ const DNS_OPTION = /^[a-z0-9-]+(?::\d+)?$/;
 const MAX_DNS_ENTRIES = 32;
 const MAX_SERVICES = 256;
 const MAX_BACKENDS = 256;
-const VOLUME_FORMATS = ['raw', 'qcow2', 'vdi', 'vfs', 'rbd', 'nas'];
-const CACHE_MODES = ['off', 'none', 'directsync', 'writeback', 'unsafe', 'writethrough'];
 const PERMISSION = /^[0-7]{1,5}$/;
 
 /**
@@ -61,8 +60,8 @@ export function checkContainer(container: ContainerJson, place: string, pod: Pod
   }
   checkWords(container, at);
   checkFiles(container, at, pod.files);
-  checkVolumes(container, at, pod.volumes);
-  if (container.cache) checkOneOf(container.cache, CACHE_MODES, `${at}cache`);
+  checkVolumeReferences(container, at, pod.volumes);
+  if (container.cache) checkCache(container.cache, `${at}cache`);
 }
 
 /** `text` as a restart policy, in any case; empty is `never`. Throws `invalid-spec`. */
@@ -186,20 +185,6 @@ function checkFiles(container: ContainerJson, at: string, files: ReadonlySet<str
     if (!detail && !files.has(filename ?? '')) refuse(`file ${filename} does not exist in file list.`);
     if (perm && !PERMISSION.test(perm)) refuse(`the permission ${perm} only accept Octal digital in string`);
   }
-}
-
-function checkVolumes(container: ContainerJson, at: string, volumes: ReadonlySet<string>): void {
-  for (const [index, { path, volume, detail }] of (container.volumes ?? []).entries()) {
-    if (!path) refuse(`"${at}volumes[${index}].path" is missing`);
-    if (detail) checkVolume(detail);
-    else if (!volumes.has(volume ?? '')) refuse(`volume ${volume} does not exist in volume list.`);
-  }
-}
-
-function checkVolume(volume: VolumeJson): void {
-  const format = volume.format || volume.driver;
-  if (format) checkOneOf(format, VOLUME_FORMATS, `volume ${volume.name ?? ''}: format`);
-  if (volume.cache) checkOneOf(volume.cache, CACHE_MODES, `volume ${volume.name ?? ''}: cache`);
 }
 
 function checkOneOf(value: string, allowed: readonly string[], place: string): void {

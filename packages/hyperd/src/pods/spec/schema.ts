@@ -18,11 +18,25 @@ const limit = Type.Optional(
 
 const Volume = Type.Object({
   name: text,
-  source: text,
-  format: text,
+  source: Type.Optional(Type.String({ description: 'path on the host, or the name of a volume' })),
+  format: Type.Optional(
+    Type.String({
+      description:
+        '`vfs` (a directory or file of the host), `volume` (one with a name), `raw`, `qcow2`, `vdi` (a disk image), `tmpfs`; none: an empty one of the pod',
+    }),
+  ),
   driver: Type.Optional(Type.String({ description: 'name of `format` in releases up to 0.7' })),
-  fstype: text,
-  cache: text,
+  fstype: Type.Optional(Type.String({ description: 'file system of a disk image' })),
+  cache: Type.Optional(Type.String({ description: 'how the host caches a disk image' })),
+  option: Type.Optional(
+    Type.Object({
+      size: Type.Optional(Type.String({ description: 'of a tmpfs: bytes, or `64m`, `1g`' })),
+      mode: Type.Optional(Type.String({ description: 'of a tmpfs: octal digits (default: 1777)' })),
+      user: text,
+      keyring: text,
+      monitors: texts,
+    }),
+  ),
 });
 
 const File = Type.Object({ name: text, encoding: text, uri: text, content: text });
