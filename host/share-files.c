@@ -16,13 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { SOCKET_FD = 3 };
+enum { SOCKET_FD = 3, FILES_MAX = 1000000 };
 
 static _Noreturn __attribute__((format(printf, 1, 2))) void fail(const char *format, ...) {
   int error = errno;
@@ -114,6 +115,16 @@ static void listen_at(const char *path) {
   if (fd != SOCKET_FD && (dup2(fd, SOCKET_FD) < 0 || close(fd) < 0)) fail("listen at %s", path);
 }
 
+// virtiofsd holds a file open for every inode that the machine remembers.
+static void raise_files(void) {
+  struct rlimit most = {.rlim_cur = FILES_MAX, .rlim_max = FILES_MAX}, files;
+  if (getrlimit(RLIMIT_NOFILE, &files) < 0) fail("read the limit of open files");
+  if (files.rlim_max >= FILES_MAX || setrlimit(RLIMIT_NOFILE, &most) < 0) {
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0) fail("raise the limit of open files");
+  }
+}
+
 int main(int argument_count, char **arguments) {
   errno = EINVAL;
   if (argument_count < 6 || argument_count % 2 != 0) fail("usage: share-files VIRTIOFSD DIRECTORY NAME {ro|rw} PATH ...");
@@ -121,11 +132,12 @@ int main(int argument_count, char **arguments) {
   if (chdir(directory) < 0) fail("enter %s", directory);
   write_file(format("%s.pid", name), O_CREAT | O_EXCL, format("%d\n", getpid()));
   umask(0);
+  raise_files();
   leave_host();
   put_together(name, (argument_count - 4) / 2, arguments + 4);
   listen_at(format("%s.sock", name));
   // No device nodes of the machine on the host. `ls` of a large directory asks for nothing that it does not show.
-  execl(program, program, format("--fd=%d", SOCKET_FD), "-f", "-o", format("source=%s/%s", directory, name), "-o",
+  execl(program, program, format("--fd=%d", SOCKET_FD), "--rlimit-nofile=0", "-f", "-o", format("source=%s/%s", directory, name), "-o",
         "announce_submounts,no_readdirplus,log_level=warn,modcaps=-mknod", (char *)NULL);
   fail("run %s", program);
 }

@@ -22,6 +22,22 @@ bool file_read(const char *path, char *text, size_t size) {
   return true;
 }
 
+bool file_read_all(const char *path, char *text, size_t size) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  size_t filled = 0;
+  ssize_t got = 1;
+  while (got > 0 && filled < size - 1) {
+    got = read(fd, text + filled, size - 1 - filled);
+    if (got > 0) filled += (size_t)got;
+  }
+  int error = errno;
+  close(fd);
+  errno = error;
+  text[filled] = '\0';
+  return got >= 0;
+}
+
 bool write_all(int fd, const void *bytes, size_t size) {
   const char *at = bytes;
   while (size > 0) {

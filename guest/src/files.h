@@ -9,6 +9,8 @@
 
 // Reads at most `size - 1` bytes, ends them with NUL and strips one trailing newline. False: errno is set.
 bool file_read(const char *path, char *text, size_t size);
+// The same in as many reads as it takes.
+bool file_read_all(const char *path, char *text, size_t size);
 // Writes in one write(2), as files of proc, sysfs and cgroupfs want it. False: errno is set.
 bool file_write(const char *path, const char *text);
 // Creates or replaces a regular file. False: errno is set.

@@ -11,6 +11,7 @@
 #include "disk.h"
 #include "loop.h"
 #include "paths.h"
+#include "share-inodes.h"
 #include "text.h"
 
 enum { NAME_MAX_LENGTH = 35, TIMEOUT_MAX_MS = 600000, TIMEOUT_DEFAULT_MS = 10000, SHARES_MAX = 16 };
@@ -18,6 +19,7 @@ enum { NAME_MAX_LENGTH = 35, TIMEOUT_MAX_MS = 600000, TIMEOUT_DEFAULT_MS = 10000
 struct share {
   char name[NAME_MAX_LENGTH + 1];
   bool mounted;
+  uint32_t files;
   struct call call; // until it is mounted: the one to answer
   struct timer timer;
   struct share *next;
@@ -55,6 +57,7 @@ static void try_mount(struct share *share) {
   if (mount(share->name, path, "virtiofs", MS_NODEV, NULL) == 0) {
     timer_disarm(&share->timer);
     share->mounted = true;
+    share_inodes_bound(share->files);
     answer_done(share->call);
     return;
   }
@@ -105,7 +108,7 @@ void share_mount(struct call call, const MountShare *wanted) {
     answer_failure(call, &failure);
     return;
   }
-  *share = (struct share){.call = call, .timer.fire = time_out, .next = shares};
+  *share = (struct share){.files = wanted->files, .call = call, .timer.fire = time_out, .next = shares};
   strcpy(share->name, wanted->name);
   shares = share;
   share_count++;

@@ -270,8 +270,8 @@ export interface GuestAgent extends AsyncDisposable {
   loadModules(disk: string): Promise<void>;
   /** Has the guest's kernel balance these and no others; connections of what stays go on. */
   setServices(services: readonly GuestService[]): Promise<void>;
-  /** Mounts the virtio-fs device with this tag. */
-  mountShare(name: string): Promise<void>;
+  /** Mounts the virtio-fs device with this tag. `files`: how many the host's server can have open; 0: any number. */
+  mountShare(name: string, files: number): Promise<void>;
   /** Rejects with `command-not-found`/`command-not-executable` as CommandError. */
   startContainer(start: ContainerStart, sink: OutputSink): Promise<GuestProcess>;
   /** `containerId` empty: in the agent's own namespaces. */

@@ -189,8 +189,8 @@ class Connection implements GuestAgent, ProcessLink {
     await this.#call({ case: 'setServices', value });
   }
 
-  async mountShare(name: string): Promise<void> {
-    await this.#call({ case: 'mountShare', value: { name, timeoutMs: DEVICE_TIMEOUT_MS } });
+  async mountShare(name: string, files: number): Promise<void> {
+    await this.#call({ case: 'mountShare', value: { name, files, timeoutMs: DEVICE_TIMEOUT_MS } });
   }
 
   startContainer(start: ContainerStart, sink: OutputSink): Promise<GuestProcess> {

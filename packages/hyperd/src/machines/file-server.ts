@@ -17,8 +17,8 @@ const SAID_BYTES = 1024;
 /** Serves directories and files of the host to one machine, in a process that outlives the daemon. */
 export interface FileServers {
   /**
-   * Starts one in the machine's `directory`, where all its files begin with `name`. Resolves with its socket once it listens; it ends when
-   * the machine's connection does. Rejects `machine` with what it said; nothing is left running then.
+   * Starts one in the machine's `directory`, where all its files begin with `name`. Resolves once it listens, with its socket and how many files it
+   * can have open; it ends when the machine's connection does. Rejects `machine` with what it said; nothing is left running then.
    */
   start(request: {
     readonly directory: string;
@@ -26,7 +26,7 @@ export interface FileServers {
     readonly paths: readonly SharedPath[];
     /** The process is there: told before anything is waited for. */
     readonly onSpawn: (process: HostProcess) => void;
-  }): Promise<string>;
+  }): Promise<{ readonly socketPath: string; readonly files: number }>;
 }
 
 /** `helper`: the program that puts the shared paths together (host/share-files.c). */
@@ -51,9 +51,15 @@ export function createFileServers(helper: string): FileServers {
       const process_ = { pid: child.pid, startTicks };
       onSpawn(process_);
       await listening(`${base}.sock`, process_, async () => `${what}: ${await said(base)}`);
-      return `${base}.sock`;
+      return { socketPath: `${base}.sock`, files: await openFilesLimit(process_.pid) };
     },
   };
+}
+
+/** As /proc tells it; 0 where it has no limit. */
+async function openFilesLimit(pid: number): Promise<number> {
+  const limits = await readFile(`/proc/${pid}/limits`, 'utf8');
+  return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 0);
 }
 
 /** What a file server has said last. */

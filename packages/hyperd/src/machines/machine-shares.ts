@@ -56,9 +56,9 @@ export class MachineShares {
     this.#save([...this.#shares, { name, paths, process: undefined, mounted: false }]);
     try {
       const onSpawn = (process: HostProcess): void => this.#change(name, { process });
-      const socketPath = await fileServers.start({ directory, name, paths, onSpawn });
+      const { socketPath, files } = await fileServers.start({ directory, name, paths, onSpawn });
       await vm.plugShare(port, { tag: name, socketPath });
-      await agent.mountShare(name);
+      await agent.mountShare(name, files);
       this.#change(name, { mounted: true });
       this.#watch();
       return name;
