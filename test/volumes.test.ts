@@ -458,16 +458,11 @@ test('a pod with volumes goes on over kill -9 of the daemon, gets more volumes, 
   assert.deepEqual([daemon.machinePids(), fileServers()], [[], []]);
 });
 
-test('a directory of very many files lists whole', async () => {
+test('a directory of more files than the host may have open at once lists whole', async () => {
+  execFileSync('prlimit', ['--pid', String(daemon.process.pid), '--nofile=4000:4000']); // file servers inherit it
   const source = directory('many');
-  for (let i = 0; i < 30_000; i++) writeFileSync(join(source, `file-${i}`), '');
-  const { stdout, stderr } = await run(
-    '-v',
-    `${source}:/data`,
-    'busybox',
-    'sh',
-    '-c',
-    'ls /data | wc -l; rm -r /data/file-1*; ls /data | wc -l',
-  );
-  assert.equal(stdout, '30000\n18889\n', stderr + daemon.log());
+  for (let i = 0; i < 5_000; i++) writeFileSync(join(source, `file-${i}`), '');
+  const script = 'ls -l /data | grep -c file-; rm -r /data/file-1*; ls /data | wc -l';
+  const { stdout, stderr } = await run('-v', `${source}:/data`, 'busybox', 'sh', '-c', script);
+  assert.equal(stdout, '5000\n3889\n', stderr + daemon.log());
 });

@@ -26,7 +26,6 @@ test('ContainerInfo has the name with a slash, the environment in pairs, and no 
       commands: ['/bin/sh'],
       args: ['-c', 'true'],
       workingDir: '/',
-      imageVolumes: [],
       labels: {},
       env: [{ env: 'A', value: 'b=c' }],
     },
