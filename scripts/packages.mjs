@@ -21,6 +21,8 @@ export const TEST_PACKAGES = [
   'zsh',
   'fish',
   'groff-base',
+  'iproute2',
+  'nftables',
 ];
 
 // What apt and dpkg say is read: it has to be in English.

@@ -19,6 +19,8 @@ export interface TestDaemon extends AsyncDisposable {
   readonly root: string;
   readonly socket: string;
   readonly process: ChildProcess;
+  /** What it was started with. */
+  readonly commandLine: readonly string[];
   /** Runs `bin/hyperctl` against this daemon. */
   hyperctl(
     args: readonly string[],
@@ -55,21 +57,22 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   const socket = join(root, 'hyper.sock');
   const env = { ...process.env, HYPER_HOST: `unix://${socket}`, HOME: root, XDG_CACHE_HOME: root };
   const identity = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid };
+  const commandLine = [
+    ...[...(options.runner ?? []), join(bin, 'hyperd'), '--root', join(root, 'r')],
+    ...['--host', `unix://${socket}`, ...(options.args ?? [])],
+  ];
   let child = launch();
 
   function launch(): ChildProcess {
     const log = openSync(join(root, 'daemon.log'), 'a');
-    const [program = '', ...args] = [...(options.runner ?? []), join(bin, 'hyperd')];
-    return spawn(
-      program,
-      [...args, '--root', join(root, 'r'), '--host', `unix://${socket}`, ...(options.args ?? [])],
-      { stdio: ['ignore', log, log], env, cwd: root, ...identity },
-    );
+    const [program = '', ...args] = commandLine;
+    return spawn(program, args, { stdio: ['ignore', log, log], env, cwd: root, ...identity });
   }
 
   const daemon: TestDaemon = {
     root: join(root, 'r'),
     socket,
+    commandLine,
     get process() {
       return child;
     },

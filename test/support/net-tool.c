@@ -1,7 +1,11 @@
 // What the network tests run in containers: servers that tell which port of theirs was reached, and a client for datagrams.
 //   net-tool serve tcp:7000 tcp:7001 udp:7000   each answers its own name, then what it gets, until the other end is through
 //   net-tool ask ADDRESS PORT TEXT              sends a datagram, prints the answer
+//   net-tool forge FROM ADDRESS PORT TEXT       sends a datagram with that address as its sender's
+//   net-tool flood ADDRESS COUNT                sends that many datagrams to a broadcast address
 #include <arpa/inet.h>
+#include <netinet/ip.h>
+#include <netinet/udp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,10 +72,42 @@ static int ask(const char *address, const char *port, const char *text) {
   return write(1, answer, (size_t)size) == size ? 0 : 1;
 }
 
+static int forge(const char *from, const char *to, const char *port, const char *text) {
+  struct {
+    struct iphdr ip;
+    struct udphdr udp;
+    char text[64];
+  } packet = {.ip = {.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP}};
+  size_t size = sizeof packet.ip + sizeof packet.udp + strlen(text);
+  packet.ip.tot_len = htons((unsigned short)size);
+  inet_pton(AF_INET, from, &packet.ip.saddr);
+  inet_pton(AF_INET, to, &packet.ip.daddr);
+  packet.udp.uh_sport = htons(4000);
+  packet.udp.uh_dport = htons((unsigned short)atoi(port));
+  packet.udp.uh_ulen = htons((unsigned short)(sizeof packet.udp + strlen(text)));
+  strncpy(packet.text, text, sizeof packet.text - 1);
+  struct sockaddr_in peer = {.sin_family = AF_INET, .sin_addr.s_addr = packet.ip.daddr};
+  int fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+  if (sendto(fd, &packet, size, 0, (struct sockaddr *)&peer, sizeof peer) == (ssize_t)size) return 0;
+  perror("forge");
+  return 1;
+}
+
+static int flood(const char *address, int count) {
+  struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons(9)};
+  int fd = socket(AF_INET, SOCK_DGRAM, 0), on = 1, sent = 0;
+  setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof on);
+  inet_pton(AF_INET, address, &peer.sin_addr);
+  while (sent < count) sent += sendto(fd, "x", 1, 0, (struct sockaddr *)&peer, sizeof peer) == 1;
+  return 0;
+}
+
 static void end(int signal) { _exit(128 + signal); }
 
 int main(int argc, char **argv) {
   if (argc == 5 && strcmp(argv[1], "ask") == 0) return ask(argv[2], argv[3], argv[4]);
+  if (argc == 6 && strcmp(argv[1], "forge") == 0) return forge(argv[2], argv[3], argv[4], argv[5]);
+  if (argc == 4 && strcmp(argv[1], "flood") == 0) return flood(argv[2], atoi(argv[3]));
   for (int i = 2; i < argc; i++) {
     int is_udp = strncmp(argv[i], "udp:", 4) == 0;
     int fd = open_port(is_udp ? SOCK_DGRAM : SOCK_STREAM, atoi(argv[i] + 4));

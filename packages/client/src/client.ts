@@ -14,6 +14,8 @@ import type {
   ListedItems,
   ListOptions,
   MachineSummary,
+  NetworkInfo,
+  NetworkSpec,
   PodInfo,
   PodServiceAddress,
   PodSpec,
@@ -192,6 +194,24 @@ export class Client implements Disposable {
   /** Takes back every published port whose protocol and container port are those of one of `mappings`. */
   deletePortMappings(pod: string, mappings: readonly PortMapping[]): Promise<void> {
     return this.#http.done('PUT', `${portsPath(pod)}/delete`, { body: mappings });
+  }
+
+  /** Creates a bridged network; needs a daemon that runs as root. */
+  createNetwork(spec: NetworkSpec): Promise<void> {
+    return this.#http.done('POST', '/network/create', { body: spec });
+  }
+
+  async networks(): Promise<NetworkInfo[]> {
+    return (await this.#http.json<{ networks: NetworkInfo[] }>('GET', '/network/list')).networks;
+  }
+
+  network(name: string): Promise<NetworkInfo> {
+    return this.#http.json('GET', '/network/info', { query: { name } });
+  }
+
+  /** Removes a network that no pod is on. */
+  removeNetwork(name: string): Promise<void> {
+    return this.#http.done('DELETE', '/network', { query: { name } });
   }
 
   /** The balanced addresses of a pod. */

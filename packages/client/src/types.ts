@@ -71,6 +71,32 @@ export interface PodSpec {
   readonly containers?: readonly ContainerSpec[];
   readonly volumes?: readonly VolumeSpec[];
   readonly portmappings?: readonly PortMapping[];
+  /** Name of a network, or `user` for the user-mode one; absent: as the daemon is set up. */
+  readonly network?: string;
+}
+
+/** What a new network is to be; what is left out is chosen. */
+export interface NetworkSpec {
+  readonly name: string;
+  /** Address with prefix length. */
+  readonly subnet?: string;
+  readonly gateway?: string;
+  readonly mtu?: number;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface NetworkInfo {
+  readonly name: string;
+  /** Device of the daemon's host. */
+  readonly bridge: string;
+  readonly subnet: string;
+  readonly gateway: string;
+  readonly mtu: number;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Seconds since the epoch. */
+  readonly createdAt: number;
+  /** Those that have a place on it, running or not. */
+  readonly pods: readonly { readonly pod: string; readonly address: string; readonly mac: string }[];
 }
 
 /** Published ports: numbers, or ranges `a-b` with as many ports on either side. */

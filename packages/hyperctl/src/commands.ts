@@ -85,6 +85,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('ports', 'List, add or delete published ports of a pod', () => import('./commands/ports.ts')),
   entry(
+    'network',
+    'Create, list, describe or remove networks of pods',
+    () => import('./commands/network.ts'),
+  ),
+  entry(
     'service',
     'List, add, replace or remove balanced addresses of a pod',
     () => import('./commands/service.ts'),

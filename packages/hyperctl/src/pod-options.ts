@@ -47,6 +47,11 @@ export const POD_OPTIONS: readonly OptionSpec[] = [
     repeats: true,
     help: 'publish a port or range of the pod on the host; without HOST on a port that is chosen when the pod starts',
   },
+  {
+    name: 'network',
+    value: 'NAME',
+    help: 'network to be on; user: one that needs no root, and has the pod alone (default: as the daemon is set up)',
+  },
   { name: 'dns', value: 'ADDRESS', repeats: true, help: "name server (default: the host's)" },
   { name: 'dns-search', value: 'DOMAIN', repeats: true, help: 'domain that short names are looked up in' },
   { name: 'dns-option', value: 'OPTION', repeats: true, help: 'option of the resolver, such as ndots:2' },
@@ -68,6 +73,7 @@ export function podOf(options: Options, image: string, command: readonly string[
     ...(logType || options.all('log-opt').length > 0
       ? { log: { ...given('type', logType), config: pairs('log-opt', options.all('log-opt')) } }
       : {}),
+    ...given('network', options.text('network')),
     ...list('dns', options.all('dns')),
     ...list('dnsSearch', options.all('dns-search')),
     ...list('dnsOptions', options.all('dns-option')),

@@ -17,6 +17,7 @@ import { createMachineService } from './machines/machine-service.ts';
 import { createQemuDriver } from './machines/qemu/driver.ts';
 import { createScratchDisks } from './machines/scratch-disk.ts';
 import { HostPorts } from './networks/host-ports.ts';
+import { Networks } from './networks/networks.ts';
 import { ContainerLogs } from './pods/container-log.ts';
 import { createPodRecords } from './pods/pod-records.ts';
 import { Pods } from './pods/service.ts';
@@ -36,15 +37,26 @@ async function main(argv: readonly string[]): Promise<void> {
   });
   if (command.kind === 'help') process.stdout.write(HELP);
   else if (command.kind === 'version') process.stdout.write(`${VERSION}\n`);
+  else if (command.kind === 'cleanup') await cleanUp(command.config);
   else await serve(command.config);
+}
+
+/** Takes what bridged networks have made of the host away again. */
+async function cleanUp({ root, bridges, logLevel }: Config): Promise<void> {
+  const logger = loggerOf(logLevel);
+  using state = openState(root);
+  await using networks = new Networks({ root, state, logger, settings: bridges });
+  const devices = (await networks.cleanUp()).map(({ name }) => name);
+  logger.info({ root, devices }, 'bridges, taps and rules are removed');
+}
+
+function loggerOf(level: Config['logLevel']): Logger {
+  return pino({ level, base: null }, pino.destination({ fd: 2, sync: true }));
 }
 
 /** The life of the daemon: open, restore, listen, wait for a signal, let go. Running pods outlive it. */
 async function serve(config: Config): Promise<void> {
-  const logger: Logger = pino(
-    { level: config.logLevel, base: null },
-    pino.destination({ fd: 2, sync: true }),
-  );
+  const logger = loggerOf(config.logLevel);
   for (const warning of config.warnings) logger.warn({}, warning);
   for (const path of [config.kernel, config.initrd, NETWORK_GUARD]) requireReadable(path);
   const ended = nextSignal();
@@ -63,10 +75,12 @@ async function serve(config: Config): Promise<void> {
   });
   const scratch = createScratchDisks(root);
   const volumes = await openVolumes({ root, state, logger, roots: config.volumeRoots });
+  await using networks = new Networks({ root, state, logger, settings: config.bridges });
+  await networks.open();
   await using pods = new Pods({
     ...{ root, records: createPodRecords(state), machines, images, logger, events },
     volumes,
-    hostPorts: new HostPorts(config.publishAddress),
+    ...{ hostPorts: new HostPorts(config.publishAddress), networks },
     ...{ scratch, logs: new ContainerLogs(config.logDirectory) },
   });
   await pods.restore(await machines.adoptAll());
@@ -79,6 +93,7 @@ async function serve(config: Config): Promise<void> {
     builds,
     volumes,
     machines,
+    networks,
     events,
     about: { version: VERSION, rootDirectory: root },
     logger,

@@ -6,6 +6,7 @@ import type { BuildService } from '../build/service.ts';
 import { Events } from '../events/index.ts';
 import type { ImageService } from '../images/image-service.ts';
 import type { MachineService } from '../machines/machine.ts';
+import type { Networks } from '../networks/networks.ts';
 import type { ContainerView, PodService, PodView } from '../pods/pod-service.ts';
 import { parsePodSpec } from '../pods/spec/index.ts';
 import type { NamedVolumes } from '../volumes/index.ts';
@@ -52,6 +53,7 @@ export async function startApi(fakes: Fakes): Promise<TestApi> {
     builds: only('BuildService', fakes.builds ?? {}),
     volumes: { named: only('NamedVolumes', fakes.volumes ?? {}) },
     machines: only('MachineService', fakes.machines ?? {}),
+    networks: only<Networks>('Networks', {}),
     events: fakes.events ?? new Events(),
     about: { version: '1.2.3', rootDirectory: '/root-directory' },
     logger: { debug: log, info: log, warn: log, error: log },

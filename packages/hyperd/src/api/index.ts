@@ -3,6 +3,7 @@ import type { Events } from '../events/index.ts';
 import type { ImageService } from '../images/image-service.ts';
 import type { Logger } from '../logger.ts';
 import type { MachineService } from '../machines/machine.ts';
+import type { Networks } from '../networks/networks.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import type { Volumes } from '../volumes/index.ts';
 import { ClientTags } from './client-tags.ts';
@@ -17,6 +18,7 @@ export interface ApiOptions {
   readonly builds: BuildService;
   readonly volumes: Pick<Volumes, 'named'>;
   readonly machines: MachineService;
+  readonly networks: Networks;
   readonly events: Events;
   readonly about: About;
   readonly logger: Logger;

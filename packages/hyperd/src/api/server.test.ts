@@ -269,6 +269,7 @@ const services = {
     builds: {} as never,
     volumes: {} as never,
     machines: {} as never,
+    networks: {} as never,
     events: {} as never,
   },
   about: { version: '1', rootDirectory: '/' },

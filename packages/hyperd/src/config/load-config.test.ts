@@ -83,10 +83,21 @@ test('ports are published on all addresses and loopback is closed to pods, unles
   assert.deepEqual(network(load(['--host-loopback'])), ['0.0.0.0', true]);
 });
 
+test("there is a default bridge where flag or file asks for one, with the original's defaults", () => {
+  const bridges = (argv: string[], file?: string) => Object.values(load(argv, file).bridges);
+  assert.deepEqual(bridges([]), [undefined, '192.168.123.0/24', true]);
+  assert.deepEqual(bridges([], 'Bridge=br1\nDisableIptables=true'), ['br1', '192.168.123.0/24', false]);
+  assert.deepEqual(bridges(['--bridge-ip', '10.1.0.1/16', '--noniptables']), [
+    'hyper0',
+    '10.1.0.1/16',
+    false,
+  ]);
+});
+
 test('unknown keys and keys without effect are warnings that name file and line', () => {
-  const { warnings } = load([], 'Nonsense=1\nBridge=hyper0\n[Other]\nx=y\n');
+  const { warnings } = load([], 'Nonsense=1\nVbox=x\n[Other]\nx=y\n');
   assert.match(warnings[0] ?? '', /config:1: unknown key "Nonsense"/);
-  assert.match(warnings[1] ?? '', /config:2: Bridge has no effect/);
+  assert.match(warnings[1] ?? '', /config:2: Vbox has no effect/);
   assert.match(warnings[2] ?? '', /config:4: unknown key "x" in section \[Other\]/);
 });
 
@@ -98,6 +109,8 @@ for (const [file, message] of [
   ['RegistryMirror=ftp://x', /config:1: RegistryMirror is "ftp:\/\/x"; want URL or HOST=URL/],
   ['MaxImageSize=0', /config:1: MaxImageSize is "0"; want a size from 1 on/],
   ['PublishAddress=localhost', /config:1: PublishAddress is "localhost"; want an IPv4 address/],
+  ['Bridge=a/b', /config:1: Bridge is "a\/b"; want a name for a bridge/],
+  ['BridgeIP=10.0.0.1/31', /config:1: BridgeIP is "10.0.0.1\/31"; want an IPv4 address with prefix length/],
   ['HostLoopback=maybe', /want true or false/],
   ['Hypervisor=vmware', /config:1: Hypervisor is "vmware"; want qemu/],
   ['Hypervisor=xen', /this version has qemu/],

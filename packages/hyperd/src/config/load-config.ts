@@ -4,9 +4,12 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { defaultHost } from '@hyperd/client';
 import { HyperError, messageOf } from '../errors.ts';
+import type { BridgeSettings } from '../networks/networks.ts';
 import { type IniEntry, parseIni } from './ini.ts';
 import {
+  bridgeAddress,
   bytesOf,
+  deviceName,
   ipv4,
   isTrue,
   type Kind,
@@ -32,6 +35,7 @@ export interface Config {
   readonly publishAddress: string;
   /** Whether pods reach the host's loopback address, as 10.0.2.2. */
   readonly hostLoopback: boolean;
+  readonly bridges: BridgeSettings;
   /** Bound on an image's uncompressed layers, in bytes. */
   readonly maxImageBytes: number;
   /** Directories of the host that volumes may come from. */
@@ -54,6 +58,8 @@ const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 export type Command =
   | { readonly kind: 'run'; readonly config: Config }
+  /** Removes what bridged networks have made of the host. */
+  | { readonly kind: 'cleanup'; readonly config: Config }
   | { readonly kind: 'help' }
   | { readonly kind: 'version' };
 
@@ -63,6 +69,10 @@ export interface Surroundings {
   /** Directory that holds the guest's `vmlinux` and `initramfs.cpio`. */
   readonly guestDirectory: string;
 }
+
+/** The original's. */
+const DEFAULT_BRIDGE = 'hyper0';
+const DEFAULT_BRIDGE_IP = '192.168.123.0/24';
 
 const SYSTEM_FILE = '/etc/hyper/config';
 
@@ -82,6 +92,9 @@ const FLAGS = {
   'volume-roots': { type: 'string' },
   'publish-address': { type: 'string' },
   'host-loopback': { type: 'boolean' },
+  bridge: { type: 'string' },
+  'bridge-ip': { type: 'string' },
+  cleanup: { type: 'boolean' },
   noniptables: { type: 'boolean' },
   nondaemon: { type: 'boolean' },
   'log-level': { type: 'string' },
@@ -112,6 +125,10 @@ Runs OCI images as pods in virtual machines.
   --max-image-size SIZE      the most that an image may have uncompressed, such as 8G or 500M (default: 64G)
   --publish-address ADDRESS  where ports are published that name no address (default: 0.0.0.0, every address of the host)
   --host-loopback            let pods reach the host's loopback address, as 10.0.2.2: only where all of them are trusted
+  --bridge NAME              have pods on a bridge of the host by default: needs root (default: none)
+  --bridge-ip ADDRESS/LENGTH address of that bridge (default: 192.168.123.1/24 for hyper0)
+  --noniptables              make no rules for bridged networks: no translation, published ports or isolation
+  --cleanup                  remove bridges, taps and rules of this state directory from the host, and end
   --log-level LEVEL          ${LOG_LEVELS.join(', ')} (default: info)
   --version                  print the version
   -h, --help                 print this help
@@ -130,7 +147,7 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
   const hosts = flags.host ?? (file.host === undefined ? [defaultHost(env, uid)] : [file.host]);
   for (const host of hosts) checkHost(host);
   return {
-    kind: 'run',
+    kind: flags.cleanup ? 'cleanup' : 'run',
     config: {
       ...{ root, hosts, warnings },
       kernel: resolve(flags.kernel ?? file.kernel ?? join(guestDirectory, 'vmlinux')),
@@ -153,12 +170,24 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
       publishAddress:
         checked('publish-address', flags['publish-address'], ipv4) ?? file.publishaddress ?? '0.0.0.0',
       hostLoopback: flags['host-loopback'] ?? isTrue(file.hostloopback),
+      bridges: bridgeSettings(flags, file),
       volumeRoots: listOf(
         checked('volume-roots', flags['volume-roots'], pathList) ?? file.volumeroots ?? '/',
       ),
       logDirectory: file.podlogprefix ?? join(root, 'pods'),
       logLevel: logLevel(flags['log-level']),
     },
+  };
+}
+
+/** Either setting asks for the default network; the other then has the original's default. */
+function bridgeSettings(flags: ReturnType<typeof parseFlags>, file: FileSettings): BridgeSettings {
+  const bridge = checked('bridge', flags.bridge, deviceName) ?? file.bridge;
+  const bridgeIp = checked('bridge-ip', flags['bridge-ip'], bridgeAddress) ?? file.bridgeip;
+  return {
+    bridge: bridge || (bridgeIp ? DEFAULT_BRIDGE : undefined),
+    bridgeIp: bridgeIp || DEFAULT_BRIDGE_IP,
+    filters: !(flags.noniptables ?? isTrue(file.disableiptables)),
   };
 }
 

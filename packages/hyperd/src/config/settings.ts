@@ -1,5 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { isAbsolute } from 'node:path';
+import { isDeviceName } from '../networks/devices.ts';
+import { parseCidr } from '../networks/subnet.ts';
 
 /** What a setting's value may be; `allowed` is for the error message. */
 export interface Kind {
@@ -53,6 +55,19 @@ function isWebUrl(text: string): boolean {
 
 export const ipv4: Kind = { allowed: 'an IPv4 address of this host, or 0.0.0.0 for all', accepts: isIPv4 };
 
+export const deviceName: Kind = {
+  allowed: 'a name for a bridge: at most 15 characters of a-zA-Z0-9_.-',
+  accepts: isDeviceName,
+};
+
+export const bridgeAddress: Kind = {
+  allowed: 'an IPv4 address with prefix length 8 to 30, such as 192.168.123.1/24',
+  accepts: (value) => {
+    const { prefixLength = 0 } = parseCidr(value) ?? {};
+    return prefixLength >= 8 && prefixLength <= 30;
+  },
+};
+
 export const size: Kind = {
   allowed: 'a size from 1 on, such as 500M or 8G',
   accepts: (value) => bytesOf(value) > 0,
@@ -88,12 +103,12 @@ export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Setting>>
     volumeroots: used(pathList),
     publishaddress: used(ipv4),
     hostloopback: used(bool),
+    bridge: used(deviceName),
+    bridgeip: used(bridgeAddress),
+    disableiptables: used(bool),
     grpchost: idle(text),
     storagedriver: idle(text),
     storagebasesize: idle(text),
-    bridge: idle(text),
-    bridgeip: idle(text),
-    disableiptables: idle(bool),
     enablevsock: idle(bool),
     logger: idle(oneOf('json-file', 'none')),
     vmfactorypolicy: idle(text),

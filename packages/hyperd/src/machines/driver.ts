@@ -15,6 +15,8 @@ export interface VmRequest {
   readonly hardware: VmHardware;
   /** Set: its memory can be shared with file servers. `elsewhereMib`: what other such machines may come to need. */
   readonly sharedMemory?: { readonly elsewhereMib: number } | undefined;
+  /** Device of the host to plug its network card into; undefined: the user-mode network. */
+  readonly tap?: string | undefined;
   readonly signal?: AbortSignal;
   /** The process is there: told before anything is waited for. */
   readonly onSpawn?: (process: HostProcess) => void;

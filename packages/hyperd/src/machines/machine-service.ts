@@ -149,6 +149,7 @@ class Machines implements MachineService {
         directory,
         hardware: hardwareOf(request.shape),
         sharedMemory: request.sharesMemory ? { elsewhereMib: this.#sharedMib(id) } : undefined,
+        tap: request.network?.tap,
         onSpawn: (process: MachineRecord['process'] & object) => this.#records.setProcess(id, process),
         ...(request.signal && { signal: request.signal }),
       };
@@ -178,7 +179,7 @@ class Machines implements MachineService {
     const { signal } = request;
     const agent = await this.#options.connectAgent(port, { handshakeTimeoutMs, ...(signal && { signal }) });
     try {
-      await agent.configure({ ...request.identity, network: userModeNetwork() });
+      await agent.configure({ ...request.identity, network: request.network?.guest ?? userModeNetwork() });
       return agent;
     } catch (error) {
       await agent[Symbol.asyncDispose]();

@@ -1,4 +1,4 @@
-import type { DiskUse, GuestAgent, GuestIdentity, GuestService } from '../guest/index.ts';
+import type { DiskUse, GuestAgent, GuestIdentity, GuestNetwork, GuestService } from '../guest/index.ts';
 import type { MachineId, PodId } from '../ids.ts';
 import type { HostPort, PortForward } from '../networks/port-forward.ts';
 
@@ -105,6 +105,13 @@ export interface Machine {
   stop(options?: { readonly graceMs?: number }): Promise<void>;
 }
 
+/** A network that a machine is to be on. */
+export interface MachineNetwork {
+  /** Device of the host that its network card is plugged into. Whoever has made it removes it, after the machine. */
+  readonly tap: string;
+  readonly guest: GuestNetwork;
+}
+
 export interface AcquireRequest {
   readonly shape: MachineShape;
   /** Recorded with the machine before anything is spawned, so that a crash leaves no orphan; undefined: it waits for a pod. */
@@ -112,6 +119,8 @@ export interface AcquireRequest {
   readonly identity: Omit<GuestIdentity, 'network'>;
   /** Its memory can be shared with file servers of the host: costs a copy of the template's. */
   readonly sharesMemory?: boolean;
+  /** Undefined: the user-mode network. */
+  readonly network?: MachineNetwork | undefined;
   readonly signal?: AbortSignal;
   /** Told at once, before anything is spawned. */
   readonly onId?: (id: MachineId) => void;

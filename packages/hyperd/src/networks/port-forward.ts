@@ -13,6 +13,16 @@ export interface PortForward extends HostPort {
   readonly guestPort: number;
 }
 
+/** Lets ports of the host lead to one machine. */
+export interface PortForwarder {
+  /** Where it rejects, some of them may be forwarded. Rejects `unavailable` where one cannot be had. */
+  forward(ports: readonly PortForward[]): Promise<void>;
+  /** Those that are not forwarded are left as they are. */
+  unforward(ports: readonly PortForward[]): Promise<void>;
+  /** What is forwarded now. */
+  forwarded(): Promise<PortForward[]>;
+}
+
 /** True when both are the same port to a client: on one address, or one of them on all. */
 export function overlaps(a: HostPort, b: HostPort): boolean {
   if (a.protocol !== b.protocol || a.hostPort !== b.hostPort) return false;

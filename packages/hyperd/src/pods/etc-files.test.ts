@@ -4,7 +4,10 @@ import { etcFiles } from './etc-files.ts';
 import { parsePodSpec } from './spec/index.ts';
 import type { ContainerSpec } from './spec/pod-spec.ts';
 
-const host = { search: ['host.example'], options: ['ndots:3'] };
+const host = {
+  ...{ search: ['host.example'], options: ['ndots:3'] },
+  ...{ address: '10.0.2.15', nameServer: '10.0.2.3', knowsPods: false },
+};
 
 function contents(pod: object, container: object = {}): Record<string, string> {
   const spec = parsePodSpec({ id: 'web', ...pod, containers: [{ image: 'i', ...container }] });

@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import type { InjectedFile } from '../guest/index.ts';
 import type { ResolverSettings } from '../networks/host-resolver.ts';
-import { USER_MODE_ADDRESS, USER_MODE_DNS } from '../networks/user-mode.ts';
+import type { PodAddresses } from './pod-network.ts';
 import type { ContainerSpec, PodSpec } from './spec/pod-spec.ts';
 
 const HOSTS = `127.0.0.1\tlocalhost
@@ -13,22 +13,30 @@ ff02::2\tip6-allrouters
 `;
 
 /** The files that a container finds in its /etc: those of them that neither a file nor a volume of its own stands for. */
-export function etcFiles(pod: PodSpec, container: ContainerSpec, host: ResolverSettings): InjectedFile[] {
+export function etcFiles(
+  pod: PodSpec,
+  container: ContainerSpec,
+  host: ResolverSettings & PodAddresses,
+): InjectedFile[] {
   const own = new Set([
     ...container.files.map(targetOf),
     ...container.volumes.map(({ path }) => plain(path)),
   ]);
   return [
-    file('/etc/hosts', `${HOSTS}${USER_MODE_ADDRESS}\t${pod.hostname}\n`),
+    file('/etc/hosts', `${HOSTS}${host.address}\t${pod.hostname}\n`),
     file('/etc/hostname', `${pod.hostname}\n`),
     file('/etc/resolv.conf', resolvConf(pod, host)),
   ].filter(({ path }) => !own.has(path));
 }
 
-/** A pod that names its servers gets nothing of the host's settings. */
-function resolvConf({ dns, dnsSearch, dnsOptions }: PodSpec, host: ResolverSettings): string {
-  const { search, options } = dns.length > 0 ? { search: [], options: [] } : host;
-  const lines = (dns.length > 0 ? dns : [USER_MODE_DNS]).map((server) => `nameserver ${server}`);
+/**
+ * A pod that names its servers gets nothing of the host's settings. Names of pods have no dot: they are looked up as they are before the search
+ * list gets its turn, so that no domain in it takes them.
+ */
+function resolvConf({ dns, dnsSearch, dnsOptions }: PodSpec, host: ResolverSettings & PodAddresses): string {
+  const { search, options: hostOptions } = dns.length > 0 ? { search: [], options: [] } : host;
+  const options = host.knowsPods && dns.length === 0 ? [...hostOptions, 'ndots:0'] : hostOptions;
+  const lines = (dns.length > 0 ? dns : [host.nameServer]).map((server) => `nameserver ${server}`);
   const searched = dnsSearch.length > 0 ? dnsSearch : search;
   const opted = dnsOptions.length > 0 ? dnsOptions : options;
   if (searched.length > 0) lines.push(`search ${searched.join(' ')}`);

@@ -12,10 +12,13 @@ import { identityOf } from './identity.ts';
 import type { PodContext } from './pod.ts';
 import { PodDisks } from './pod-disks.ts';
 import type { PodLife } from './pod-life.ts';
+import { PodNetwork } from './pod-network.ts';
 import { PodPorts } from './pod-ports.ts';
 import type { ContainerRecord } from './pod-records.ts';
 import { PodVolumes } from './pod-volumes.ts';
 import { Session } from './session.ts';
+import type { PortMapping } from './spec/pod-spec.ts';
+import type { PortSelector } from './spec/port-mapping.ts';
 
 /** Time for a borrowed machine to write its disk back, in ms. */
 const POWEROFF_GRACE_MS = 5_000;
@@ -38,7 +41,8 @@ export class PodMachine {
   readonly #context: PodContext;
   readonly #disks: PodDisks;
   readonly volumes: PodVolumes;
-  readonly ports: PodPorts;
+  readonly #network: PodNetwork;
+  readonly #ports: PodPorts;
   #machine: Machine | undefined;
   #nextProcessId = 1;
 
@@ -47,12 +51,33 @@ export class PodMachine {
     this.#context = context;
     this.#disks = new PodDisks(context.images);
     this.volumes = new PodVolumes(pod.life.id, context.volumes);
-    this.ports = new PodPorts({ ...context, life: pod.life });
+    this.#ports = new PodPorts({ ...context, life: pod.life });
+    this.#network = new PodNetwork(pod.life.id, context.networks, () => this.#names(), context.logger);
   }
 
   /** The machine, while the pod has one. */
   get held(): Machine | undefined {
     return this.#machine;
+  }
+
+  /** With prefix length; none while there is no machine. */
+  get addresses(): readonly string[] {
+    return this.#machine ? this.#network.addresses : [];
+  }
+
+  /** For a new pod: throws where one of its host ports is taken. */
+  checkPorts(): Promise<void> {
+    return this.#ports.check();
+  }
+
+  /** See `PodPorts.add`. */
+  addPorts(added: readonly PortMapping[]): Promise<void> {
+    return this.#ports.add(added, this.#machine && this.#network.ports(this.#machine));
+  }
+
+  /** See `PodPorts.remove`. */
+  removePorts(selectors: readonly PortSelector[]): Promise<void> {
+    return this.#ports.remove(selectors, this.#machine && this.#network.ports(this.#machine));
   }
 
   newProcessId(): number {
@@ -64,7 +89,12 @@ export class PodMachine {
    */
   async bringUp(given: Machine | undefined, signal: AbortSignal): Promise<void> {
     const { directory } = this.#pod;
-    await this.ports.claim();
+    if (given && this.#network.isBridged)
+      throw new HyperError(
+        'unsupported',
+        `start pod in machine ${given.id}: that is not on the pod's network`,
+      );
+    await this.#ports.claim();
     if (given) this.#take(given);
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const { spec } = this.#pod.life.record;
@@ -82,7 +112,7 @@ export class PodMachine {
     if (disks.status === 'rejected') throw disks.reason;
     await this.#disks.plugAll(machine.value, scratch);
     await this.volumes.plugAll(machine.value, spec, this.#records());
-    await this.ports.open(machine.value);
+    await this.#ports.open(this.#network.ports(machine.value));
     if (spec.services.length > 0) await this.balance();
     signal.throwIfAborted();
   }
@@ -112,7 +142,10 @@ export class PodMachine {
       ...{ agent: machine.agent, processId: this.newProcessId() },
       rootfsDisk: this.#disks.nameOf(imageId),
       scratchDisk: this.#disks.scratchName,
-      files: etcFiles(this.#pod.life.record.spec, container.record.spec, await hostResolver()),
+      files: etcFiles(this.#pod.life.record.spec, container.record.spec, {
+        ...(await hostResolver()),
+        ...this.#network.forEtc,
+      }),
     };
   }
 
@@ -156,7 +189,8 @@ export class PodMachine {
   /** Goes on with what an earlier daemon left running in `machine`: containers find their processes, or learn that they are gone. */
   async adopt(machine: Machine): Promise<void> {
     this.#hold(machine);
-    await this.ports.adopt(machine);
+    this.#network.adopt();
+    await this.#ports.adopt(this.#network.ports(machine));
     await this.balance();
     const { agent } = machine;
     const states = await agent.listProcesses();
@@ -175,9 +209,9 @@ export class PodMachine {
   /** Takes the pod's disks out of the machine, which waits for another pod. False: it could not be had back in order, and is still held. */
   async giveBack(): Promise<boolean> {
     const machine = this.#machine;
-    if (!machine) return false;
+    if (!machine || this.#network.isBridged) return false; // its network card stays where it is plugged in
     try {
-      await this.ports.close(machine);
+      await this.#ports.close(this.#network.ports(machine));
       if (this.#pod.life.record.spec.services.length > 0) await machine.setServices([]);
       await this.volumes.unplugAll(machine);
       await this.#disks.unplugAll(machine);
@@ -196,7 +230,8 @@ export class PodMachine {
     const machine = this.#machine;
     this.#machine = undefined;
     await machine?.stop({ graceMs });
-    this.ports.release();
+    await this.#network.close();
+    this.#ports.release();
     this.volumes.release();
     this.#disks.release();
     this.#pod.life.save({ machineId: undefined });
@@ -204,8 +239,9 @@ export class PodMachine {
 
   async #acquire(signal: AbortSignal): Promise<Machine> {
     const { id, spec } = this.#pod.life.record;
+    const network = await this.#network.open();
     return this.#context.machines.acquire({
-      ...{ shape: spec.resource, owner: id, identity: identityOf(spec.hostname), signal },
+      ...{ shape: spec.resource, owner: id, identity: identityOf(spec.hostname), network, signal },
       sharesMemory: this.volumes.needsSharedMemory(spec, this.#records()),
       onId: (machineId) => this.#pod.life.save({ machineId }),
     });
@@ -223,6 +259,12 @@ export class PodMachine {
     void machine.exited.then((exit) => {
       if (this.#machine === machine) this.#pod.onGone(exit);
     });
+  }
+
+  /** What others on the network find the pod by; the host name, which need not be unique, is last. */
+  #names(): string[] {
+    const { id, spec } = this.#pod.life.record;
+    return [id, ...this.#pod.containers().map(({ record }) => record.name), spec.hostname];
   }
 
   #images(): Digest[] {

@@ -1,15 +1,14 @@
-import { HyperError, isHyperError, messageOf } from '../errors.ts';
+import { HyperError, messageOf } from '../errors.ts';
 import type { PodId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
-import type { Machine } from '../machines/machine.ts';
 import { chooseFreePort, requireFree } from '../networks/free-port.ts';
 import type { HostPorts } from '../networks/host-ports.ts';
-import { hostPortText, type PortForward, type PortProtocol } from '../networks/port-forward.ts';
+import type { PortForward, PortForwarder, PortProtocol } from '../networks/port-forward.ts';
 import type { PodLife } from './pod-life.ts';
 import type { PortMapping } from './spec/pod-spec.ts';
 import { type PortSelector, portPairs } from './spec/port-mapping.ts';
 
-/** Every one costs the machine a socket that it looks after. */
+/** Every one costs a machine of the user-mode network a socket that it looks after. */
 const MAX_PORTS = 1024;
 const CHOOSING_TRIES = 16;
 
@@ -21,8 +20,8 @@ export interface PublishingPod {
 }
 
 /**
- * The published ports of one pod: recorded first, claimed from `HostPorts` while the pod is alive, forwarded by its machine. Called by the
- * pod within its sequence.
+ * The published ports of one pod: recorded first, claimed from `HostPorts` while the pod is alive, forwarded by what its network has for that.
+ * Called by the pod within its sequence.
  */
 export class PodPorts {
   readonly #pod: PublishingPod;
@@ -48,13 +47,13 @@ export class PodPorts {
     if (mappings.some((mapping, index) => mapping !== this.#mappings[index])) this.#save(mappings);
   }
 
-  /** Has the machine forward what was claimed. */
-  async open(machine: Machine): Promise<void> {
-    for (const forward of this.#claimed) await this.#forward(machine, forward);
+  /** Forwards what was claimed. */
+  async open(forwarder: PortForwarder): Promise<void> {
+    await forwarder.forward(this.#claimed);
   }
 
   /** For a machine of an earlier daemon, which may have died in the middle of a change: forwards what is recorded, and nothing else. */
-  async adopt(machine: Machine): Promise<void> {
+  async adopt(forwarder: PortForwarder): Promise<void> {
     const { hostPorts, logger } = this.#pod;
     const id = this.#id;
     const wanted = this.#mappings
@@ -63,43 +62,39 @@ export class PodPorts {
     try {
       hostPorts.claim(id, wanted);
       this.#claimed = wanted;
-      const actual = await machine.forwardedPorts();
-      for (const forward of without(actual, wanted)) await machine.unforwardPort(forward);
-      for (const forward of without(wanted, actual)) await this.#forward(machine, forward);
+      const actual = await forwarder.forwarded();
+      await forwarder.unforward(without(actual, wanted));
+      await forwarder.forward(without(wanted, actual));
     } catch (error) {
       logger.warn({ pod: id, err: messageOf(error) }, 'publish ports of a pod that was running');
     }
   }
 
-  /** Publishes more ports, before those that there are: all of them, or none. `machine`: undefined for a pod that is not alive. */
-  async add(added: readonly PortMapping[], machine: Machine | undefined): Promise<void> {
+  /** Publishes more ports, before those that there are: all of them, or none. `forwarder`: undefined for a pod that is not alive. */
+  async add(added: readonly PortMapping[], forwarder: PortForwarder | undefined): Promise<void> {
     const { hostPorts } = this.#pod;
     const id = this.#id;
     const before = this.#mappings;
     const { mappings, claimed } = await this.#claim(added);
-    if (!machine) {
+    if (!forwarder) {
       hostPorts.release(id, claimed);
       this.#save([...added, ...before]);
       return;
     }
     this.#save([...mappings, ...before]);
-    const opened: PortForward[] = [];
     try {
-      for (const forward of claimed) {
-        await this.#forward(machine, forward);
-        opened.push(forward);
-      }
+      await forwarder.forward(claimed);
       this.#claimed = [...claimed, ...this.#claimed];
     } catch (error) {
       this.#save(before);
-      await this.#takeBack(machine, opened);
+      await this.#takeBack(forwarder, claimed);
       hostPorts.release(id, claimed);
       throw error;
     }
   }
 
   /** Takes back every mapping that a selector names; none is no error. */
-  async remove(selectors: readonly PortSelector[], machine: Machine | undefined): Promise<void> {
+  async remove(selectors: readonly PortSelector[], forwarder: PortForwarder | undefined): Promise<void> {
     const isNamed = (mapping: PortMapping): boolean =>
       selectors.some(
         ({ protocol, containerPort }) =>
@@ -109,16 +104,16 @@ export class PodPorts {
     const removed = mappings.filter(isNamed);
     if (removed.length === 0) return;
     this.#save(mappings.filter((mapping) => !isNamed(mapping)));
-    if (!machine) return;
+    if (!forwarder) return;
     const forwards = removed.flatMap((mapping) => this.#forwardsOf(mapping));
-    for (const forward of forwards) await machine.unforwardPort(forward);
+    await forwarder.unforward(forwards);
     this.#claimed = without(this.#claimed, forwards);
     this.#pod.hostPorts.release(this.#id, forwards);
   }
 
   /** Has a machine that is to live on without the pod forward nothing any more. */
-  async close(machine: Machine): Promise<void> {
-    for (const forward of this.#claimed) await machine.unforwardPort(forward);
+  async close(forwarder: PortForwarder): Promise<void> {
+    await forwarder.unforward(this.#claimed);
   }
 
   /** Gives up all claims; the machine does not forward them any more. */
@@ -188,26 +183,12 @@ export class PodPorts {
     }
   }
 
-  async #forward(machine: Machine, forward: PortForward): Promise<void> {
-    try {
-      await machine.forwardPort(forward);
-    } catch (error) {
-      if (!isHyperError(error, 'unavailable')) throw error;
-      await requireFree([forward]); // knows better why not
-      throw new HyperError('unavailable', `publish ${hostPortText(forward)}: ${messageOf(error)}`, {
-        cause: error,
-      });
-    }
-  }
-
   /** Takes forwards back on the way out of a failure, which is the error to tell. */
-  async #takeBack(machine: Machine, forwards: readonly PortForward[]): Promise<void> {
-    for (const forward of forwards) {
-      try {
-        await machine.unforwardPort(forward);
-      } catch (error) {
-        this.#pod.logger.warn({ pod: this.#id, err: messageOf(error) }, 'take back published port');
-      }
+  async #takeBack(forwarder: PortForwarder, forwards: readonly PortForward[]): Promise<void> {
+    try {
+      await forwarder.unforward(forwards);
+    } catch (error) {
+      this.#pod.logger.warn({ pod: this.#id, err: messageOf(error) }, 'take back published ports');
     }
   }
 

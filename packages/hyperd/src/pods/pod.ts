@@ -9,7 +9,7 @@ import type { Logger } from '../logger.ts';
 import type { Machine, MachineExit, MachineService } from '../machines/machine.ts';
 import type { ScratchDisks } from '../machines/scratch-disk.ts';
 import type { HostPorts } from '../networks/host-ports.ts';
-import { userModeAddresses } from '../networks/user-mode.ts';
+import type { Networks } from '../networks/networks.ts';
 import type { Volumes } from '../volumes/index.ts';
 import { changedServices, type ServiceChange } from './balancing.ts';
 import { Container, LOST_EXIT_CODE } from './container.ts';
@@ -41,6 +41,7 @@ export interface PodContext {
   readonly scratch: ScratchDisks;
   readonly volumes: Volumes;
   readonly hostPorts: HostPorts;
+  readonly networks: Networks;
   readonly logs: ContainerLogs;
   readonly logger: Logger;
   readonly events: Events;
@@ -139,7 +140,7 @@ export class Pod {
     const { id, spec, state, machineId, createdAt } = this.#life.record;
     return {
       ...{ id, spec, state, machineId, createdAt: new Date(createdAt) },
-      addresses: this.#machine.held ? userModeAddresses : [],
+      addresses: this.#machine.addresses,
       containers: this.containers.map((container) => container.view()),
     };
   }
@@ -151,7 +152,7 @@ export class Pod {
 
   /** For a new pod: throws where one of its host ports is taken. */
   checkPorts(): Promise<void> {
-    return this.#machine.ports.check();
+    return this.#machine.checkPorts();
   }
 
   /** For new containers, or a new pod with all of its: throws where one of their volumes cannot be had. */
@@ -165,12 +166,12 @@ export class Pod {
       this.#requireStaying('publish ports');
       if (!this.isAlive && !whenStopped)
         throw new HyperError('precondition', `publish ports: the pod ${this.id} is not running`);
-      await this.#machine.ports.add(added, this.#machine.held);
+      await this.#machine.addPorts(added);
     });
   }
 
   removePorts(selectors: readonly PortSelector[]): Promise<void> {
-    return this.#sequence.run(() => this.#machine.ports.remove(selectors, this.#machine.held));
+    return this.#sequence.run(() => this.#machine.removePorts(selectors));
   }
 
   /** Recorded first: a daemon that dies in between has the next one go on with it. What the guest refuses is taken back. */
@@ -290,6 +291,7 @@ export class Pod {
         for (const container of this.containers) container.close();
         await this.#context.logs.removePod(this.id);
         await rm(this.directory, { recursive: true, force: true });
+        await this.#context.networks.release(this.id);
         this.#context.records.remove(this.id);
         this.#isGone = true;
         for (const { record } of this.containers) this.#context.events.container(record, 'destroy');

@@ -9,6 +9,7 @@ import { Events } from '../events/index.ts';
 import type { Digest } from '../ids.ts';
 import type { ImageService } from '../images/image-service.ts';
 import { HostPorts } from '../networks/host-ports.ts';
+import { Networks } from '../networks/networks.ts';
 import type { State } from '../state/database.ts';
 import { MIGRATIONS } from '../state/migrations.ts';
 import { DiskLeases } from '../volumes/disk-images.ts';
@@ -64,7 +65,10 @@ export class World {
         return { path: id, format: 'raw', [Symbol.dispose]: () => void this.leases-- };
       },
     } as unknown as ImageService;
+    const settings = { bridge: undefined, bridgeIp: '', filters: true };
+    const networks = new Networks({ root: this.root, state: this.state, logger: silent, settings });
     return new Pods({
+      networks,
       ...{ root: this.root, records: createPodRecords(this.state), machines: this.machines, images },
       ...{ logs: new ContainerLogs(join(this.root, 'pods')), logger: silent },
       ...{ scratch: { ensure: turn }, events: new Events(), hostPorts: new HostPorts('127.0.0.1') },

@@ -62,6 +62,7 @@ export class Pods implements PodService {
       if (result.status === 'rejected') this.#context.logger.error({ err: result.reason }, 'restore pod');
     }
     await this.#removeStrayDirectories();
+    await this.#context.networks.settle((pod) => this.#registry.has(pod));
   }
 
   async create(spec: PodSpec): Promise<PodId> {

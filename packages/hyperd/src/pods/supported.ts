@@ -6,10 +6,6 @@ import type { PodSpec } from './spec/pod-spec.ts';
  * Throws `unsupported`, naming the field.
  */
 export function refuseUnsupported(spec: PodSpec): void {
-  const refuse = (field: string, what: string): never => {
-    throw new HyperError('unsupported', `create pod "${spec.id}": ${field}: ${what} are not supported yet`);
-  };
-  if (spec.interfaces.length > 0) refuse('interfaces', 'interfaces');
   const { internalNetworks, externalNetworks } = spec.portMappingWhiteLists;
   if (internalNetworks.length > 0 && externalNetworks.length > 0) {
     throw new HyperError(

@@ -106,4 +106,28 @@ export const MIGRATIONS: readonly string[] = [
     used_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- networks/: a row is written before a device is made and deleted when none is left. Ids are part of device names, and never used again.
+  CREATE TABLE networks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    bridge TEXT NOT NULL UNIQUE,
+    subnet TEXT NOT NULL,
+    gateway TEXT NOT NULL,
+    mtu INTEGER NOT NULL,
+    labels TEXT NOT NULL,           -- JSON
+    last_address TEXT NOT NULL,     -- that was chosen for a pod; the search for the next one goes on from it
+    created_at INTEGER NOT NULL
+  ) STRICT;
+  -- What a pod has on a network, from its creation to its removal; written before the pod's own row.
+  CREATE TABLE network_addresses (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    network_id INTEGER NOT NULL REFERENCES networks(id),
+    pod TEXT NOT NULL UNIQUE,
+    address TEXT NOT NULL,
+    mac TEXT NOT NULL,
+    mtu INTEGER NOT NULL,
+    UNIQUE (network_id, address)
+  ) STRICT;
+  `,
 ];

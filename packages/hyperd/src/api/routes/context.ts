@@ -2,6 +2,7 @@ import type { BuildService } from '../../build/service.ts';
 import type { Events } from '../../events/index.ts';
 import type { ImageService } from '../../images/image-service.ts';
 import type { MachineService } from '../../machines/machine.ts';
+import type { Networks } from '../../networks/networks.ts';
 import type { PodService } from '../../pods/pod-service.ts';
 import type { Volumes } from '../../volumes/index.ts';
 import type { ClientTags } from '../client-tags.ts';
@@ -14,6 +15,7 @@ export interface RouteContext {
   readonly builds: BuildService;
   readonly volumes: Pick<Volumes, 'named'>;
   readonly machines: MachineService;
+  readonly networks: Networks;
   readonly events: Events;
   readonly about: About;
   readonly machineExecs: MachineExecs;

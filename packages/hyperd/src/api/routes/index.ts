@@ -11,6 +11,7 @@ import { execRoutes } from './exec-attach.ts';
 import { imageTransferRoutes } from './image-transfers.ts';
 import { imageRoutes } from './images.ts';
 import { machineRoutes } from './machines.ts';
+import { networkRoutes } from './networks.ts';
 import { podRunRoutes } from './pod-runs.ts';
 import { podRoutes } from './pods.ts';
 import { portRoutes } from './ports.ts';
@@ -24,6 +25,7 @@ export function allRoutes(context: RouteContext): Readonly<Record<string, readon
   const groups: Readonly<Record<string, readonly Route[]>> = {
     System: [...systemRoutes(context), documentRoute(context, () => groups)],
     Pods: [...podRoutes(context), ...podRunRoutes(context), ...portRoutes(context)],
+    Networks: networkRoutes(context),
     Services: serviceRoutes(context),
     Volumes: volumeRoutes(context),
     Machines: machineRoutes(context),

@@ -4,7 +4,7 @@ import type { VmHardware } from '../driver.ts';
 import { NETDEV } from './port-forwards.ts';
 
 /** Changes whenever a template made before would not fit the machine described here. */
-export const MACHINE_VERSION = 2;
+export const MACHINE_VERSION = 3;
 
 /** Slots for file servers that are plugged in later; what they cost at a start could not be measured. */
 export const SHARE_PORTS = 4;
@@ -29,6 +29,8 @@ export interface CommandLine {
   readonly kernel: string;
   readonly initrd: string;
   readonly memory: Memory;
+  /** Device of the host; undefined: QEMU's own network in user space. */
+  readonly tap?: string | undefined;
 }
 
 const KERNEL_ARGUMENTS = [
@@ -60,16 +62,23 @@ export function qemuArguments(line: CommandLine): string[] {
     ...['-chardev', `socket,id=agent,path=${escaped(join(directory, 'agent.sock'))},server=on,wait=off`],
     ...['-device', 'virtserialport,bus=serial0.0,nr=1,chardev=agent,name=hyperd.agent.0'],
     ...['-device', 'virtio-scsi-pci,id=scsi0,hotplug=off'], // the agent scans the target it is told
-    ...[
-      '-netdev',
-      `user,id=${NETDEV},ipv6-net=${USER_MODE_NETWORK6}`,
-      '-device',
-      `virtio-net-pci,netdev=${NETDEV},romfile=,mac=52:54:00:00:00:01`,
-    ],
+    ...['-netdev', networkBackend(line)],
+    ...['-device', `virtio-net-pci,netdev=${NETDEV},romfile=,mac=52:54:00:00:00:01`],
     ...['-device', 'virtio-rng-pci', '-device', 'vmgenid,guid=auto'],
     ...sharePorts(),
     ...(line.memory.kind === 'clone' || line.memory.kind === 'shared-clone' ? ['-incoming', 'defer'] : []),
   ];
+}
+
+/**
+ * All kinds have the same abilities (none), so that what the guest has found in the template holds on in every clone. A template's leads
+ * nowhere: the user-mode network would put a state of its own into it, which a clone with a tap has no place for.
+ */
+function networkBackend({ tap, memory }: CommandLine): string {
+  if (memory.kind === 'template') return `hubport,id=${NETDEV},hubid=0`;
+  return tap === undefined
+    ? `user,id=${NETDEV},ipv6-net=${USER_MODE_NETWORK6}`
+    : `tap,id=${NETDEV},ifname=${escaped(tap)},script=no,downscript=no,vnet_hdr=off`;
 }
 
 function memoryObject({ memory, hardware }: CommandLine): string {

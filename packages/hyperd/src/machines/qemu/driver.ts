@@ -40,8 +40,8 @@ export function createQemuDriver(options: QemuOptions): VmDriver {
     inherited: readonly FileHandle[] = [],
   ): Promise<QemuVm> {
     const { accelerator } = await info();
-    const { directory, hardware } = request;
-    const line = { accelerator, directory, hardware, kernel, initrd, memory };
+    const { directory, hardware, tap } = request;
+    const line = { accelerator, directory, hardware, tap, kernel, initrd, memory };
     const guard = { path: networkGuard, hostLoopback };
     return spawnQemu(request, { args: qemuArguments(line), guard, inherited: inherited.map(({ fd }) => fd) });
   }

@@ -50,6 +50,7 @@ export function parsePodSpec(json: unknown): PodSpec {
     files: (pod.files ?? []).map(fileOf),
     volumes: (pod.volumes ?? []).map(volumeOf),
     portMappings: portMappingsOf(pod),
+    network: pod.network ?? '',
     interfaces: (pod.interfaces ?? []).map(
       ({ bridge = '', ip = '', ifname = '', mac = '', mtu = 0, gateway = '' }) => ({
         ...{ bridge, ip, ifname, mac, mtu, gateway },

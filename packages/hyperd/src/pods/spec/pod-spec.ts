@@ -23,6 +23,8 @@ export interface PodSpec {
   readonly files: readonly FileSpec[];
   readonly volumes: readonly VolumeSpec[];
   readonly portMappings: readonly PortMapping[];
+  /** Name of the network to be on, `user` for the user-mode one; empty: the daemon's default. */
+  readonly network: string;
   readonly interfaces: readonly InterfaceSpec[];
   readonly services: readonly ServiceSpec[];
   /** CIDRs; rules apply inside the machine when both are given. */

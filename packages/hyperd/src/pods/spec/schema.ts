@@ -132,6 +132,11 @@ export const PodSchema = Type.Object({
   containers: Type.Optional(Type.Array(ContainerSchema, { maxItems: 256 })),
   files: Type.Optional(Type.Array(File)),
   volumes: Type.Optional(Type.Array(Volume)),
+  network: Type.Optional(
+    Type.String({
+      description: 'not in the original: name of a network, or `user` for the user-mode one',
+    }),
+  ),
   interfaces: Type.Optional(
     Type.Array(
       Type.Object({

@@ -1,0 +1,51 @@
+import type { PodId } from '../ids.ts';
+import type { Subnet } from './subnet.ts';
+
+/** A bridge of the host with pods on it. */
+export interface Network {
+  /** Counts up, and is never used again: devices are named by it. */
+  readonly id: number;
+  readonly name: string;
+  /** Name of the bridge's device. */
+  readonly bridge: string;
+  readonly subnet: Subnet;
+  /** The bridge's own address. */
+  readonly gateway: string;
+  readonly mtu: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly createdAt: number;
+}
+
+/** The place of a pod on a network: held from the pod's creation to its removal. */
+export interface Attachment {
+  /** Counts up, and is never used again: devices are named by it. */
+  readonly id: number;
+  readonly pod: PodId;
+  readonly network: Network;
+  readonly address: string;
+  readonly mac: string;
+  /** Below the network's, where the pod asks for that. */
+  readonly mtu: number;
+}
+
+/** What a client asks of a new network; what is left out is chosen. */
+export interface NetworkRequest {
+  readonly name: string;
+  /** `ADDRESS/PREFIXLENGTH` */
+  readonly subnet?: string | undefined;
+  readonly gateway?: string | undefined;
+  readonly mtu?: number | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What a pod asks for. */
+export interface AttachmentRequest {
+  readonly pod: PodId;
+  readonly network: string;
+  /** Without prefix length; empty: one that is free. */
+  readonly address: string;
+  /** Empty: one made of the address. */
+  readonly mac: string;
+  /** 0: the network's. */
+  readonly mtu: number;
+}
