@@ -2,6 +2,7 @@
 import { cpus } from 'node:os';
 import { ensurePackages } from '../scripts/packages.mjs';
 import { setUp } from '../scripts/setup.mjs';
+import * as build from './build.mjs';
 import * as images from './images.mjs';
 import { median } from './processes.mjs';
 import * as start from './start.mjs';
@@ -9,7 +10,7 @@ import { withSurroundings } from './surroundings.mjs';
 
 const PEER_PACKAGES = ['docker.io', 'iptables', 'mmdebstrap', 'skopeo', 'docker-registry'];
 const ROUNDS = Number(process.env.ROUNDS ?? 7);
-const GROUPS = [start, images];
+const GROUPS = [start, build, images];
 
 function wanted(names) {
   const unknown = names.find((name) => !GROUPS.some((group) => group.name === name));

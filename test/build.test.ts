@@ -40,6 +40,11 @@ async function refused(files: Readonly<Record<string, string>>, ...args: string[
   return stdout + stderr;
 }
 
+/** Directories of the machines that there are. */
+function machines(): string[] {
+  return readdirSync(join(daemon.root, 'machines'));
+}
+
 interface Look {
   readonly layers: string[][];
   readonly config: Record<string, unknown>;
@@ -122,7 +127,7 @@ test('files are copied without a machine: names, links, owners, modes, and what 
     ['drwxr-xr-x 0/0 h/', '-rw-r--r-- 0/0 h/one', '-rw-r--r-- 0/0 h/two'],
   ]);
   assert.equal(history.at(-1)?.created_by, 'CMD ["cat" "/h/one" "/h/two" "/t/f"]');
-  assert.equal(daemon.machinePids().length, 0);
+  assert.equal(machines().length, 0);
   assert.equal(await run('copied'), '-x\n$HOME\npacked\n');
 });
 
@@ -190,6 +195,19 @@ test('commands run in machines, each over what came before; mounts and secrets l
   assert.equal(/built (\w+)/.exec(again)?.[1], /built (\w+)/.exec(said)?.[1]);
 });
 
+test('what a cached step has deleted stays deleted for a new one that runs over it', async () => {
+  const lines = [
+    'RUN mkdir /d && touch /d/old',
+    'RUN rm -r /home /bin/vi /d && mkdir /d && touch /d/new',
+    'COPY f /f',
+  ];
+  await build({ Dockerfile: stepsFrom('busybox', ...lines), f: '' });
+  const next = 'RUN ls -A /d; ! ls /home && ! ls /bin/vi';
+  const said = await build({ Dockerfile: stepsFrom('busybox', ...lines, next), f: '' });
+  assert.equal(said.match(/Using cache/g)?.length, 3);
+  assert.match(said, /ls \/bin\/vi\nnew\nls: \/home: No such file/);
+});
+
 test('a step that fails tells its command, exit code and last output, and leaves no machine; its state can be kept', async () => {
   const dockerfile = stepsFrom('busybox', 'RUN echo left > /left; echo the end >&2; exit 42');
   const said = await refused({ Dockerfile: dockerfile }, '--keep');
@@ -197,7 +215,7 @@ test('a step that fails tells its command, exit code and last output, and leaves
     said,
     /The command '\/bin\/sh -c echo left .*' returned a non-zero code: 42; its last output was:\nthe end/,
   );
-  assert.equal(daemon.machinePids().length, 0);
+  assert.equal(machines().length, 0);
   const [, id = ''] = /has left is image sha256:([0-9a-f]+)/.exec(said) ?? [];
   const { stdout } = await daemon.hyperctl(['run', '--rm', id, 'cat', '/left']);
   assert.equal(stdout, 'left\n');
@@ -354,12 +372,12 @@ test('a client that goes away, and a daemon that is killed, leave neither machin
   };
   const left = (): string[] => readdirSync(join(daemon.root, 'builds')).filter((name) => name !== 'caches');
   (await begin()).kill('SIGKILL');
-  await eventually('the machine is gone', () => daemon.machinePids().length === 0 && left().length === 0);
+  await eventually('the machine is gone', () => machines().length === 0 && left().length === 0);
   await begin();
   await daemon.kill();
-  assert.equal(daemon.machinePids().length, 1);
+  assert.equal(machines().length, 1);
   await daemon.restart();
-  assert.deepEqual([daemon.machinePids().length, left().length], [0, 0]);
+  assert.deepEqual([machines().length, left().length], [0, 0]);
   const { stdout } = await daemon.hyperctl([
     'build',
     contextOf({ Dockerfile: commands, f: 'of the context\n' }),

@@ -57,12 +57,12 @@ export interface FinishedStep {
 }
 
 /**
- * The machine of one stage: steps run in it one after the other, each over what the ones before have changed. Made by `start`; whoever made it disposes of it,
- * which ends it.
+ * The machine of one stage: steps run in it one after the other, each over what the ones before have changed. Made by `acquire`, put on its feet by `begin`;
+ * whoever made it disposes of it, which ends it.
  */
 export class BuildMachine implements AsyncDisposable {
   readonly #machine: Machine;
-  readonly #leases: RootfsLease[];
+  readonly #leases: RootfsLease[] = [];
   readonly #scratchPath: string;
   readonly #onEnd: () => void;
   /** What lies over the base, the topmost first. */
@@ -70,46 +70,41 @@ export class BuildMachine implements AsyncDisposable {
   #lastProcess = 0;
   #lastDisk = 0;
 
-  private constructor(machine: Machine, leases: RootfsLease[], scratchPath: string, onEnd: () => void) {
+  private constructor(machine: Machine, scratchPath: string, onEnd: () => void) {
     this.#machine = machine;
-    this.#leases = leases;
     this.#scratchPath = scratchPath;
     this.#onEnd = onEnd;
   }
 
-  /** Takes the lease over, also where it rejects. `onEnd` is called once, when the machine that has come of it is gone. */
-  static async start(
-    parts: MachineParts,
-    base: RootfsLease,
-    signal: AbortSignal,
-    onEnd: () => void,
-  ): Promise<BuildMachine> {
+  /** A machine with an empty disk, before it is known what its steps stand on. `onEnd` is called once, when it is gone. */
+  static async acquire(parts: MachineParts, signal: AbortSignal, onEnd: () => void): Promise<BuildMachine> {
     const { machines, scratch, owner, shape, scratchPath } = parts;
     const identity = { hostname: HOSTNAME, machineId: randomBytes(16).toString('hex') };
-    const results = await Promise.allSettled([
+    const [machine, disk] = await Promise.allSettled([
       machines.acquire({ shape, owner, identity, signal }),
       scratch.ensure(scratchPath),
     ]);
-    const [machine, disk] = results;
-    if (machine.status === 'rejected') {
-      base[Symbol.dispose]();
-      throw machine.reason;
-    }
-    const made = new BuildMachine(machine.value, [base], scratchPath, onEnd);
+    if (machine.status === 'rejected') throw machine.reason;
+    const made = new BuildMachine(machine.value, scratchPath, onEnd);
     try {
       if (disk.status === 'rejected') throw disk.reason;
-      await Promise.all([
-        made.#plug(base, BASE),
-        machine.value.attachDisk(
-          { path: scratchPath, format: 'raw', readOnly: false },
-          { use: 'scratch', name: SCRATCH },
-        ),
-      ]);
+      await machine.value.attachDisk(
+        { path: scratchPath, format: 'raw', readOnly: false },
+        { use: 'scratch', name: SCRATCH },
+      );
       return made;
     } catch (error) {
       await made[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** What the steps stand on, bottom first. Once, before the first step; takes the leases over. */
+  async begin(leases: readonly RootfsLease[]): Promise<void> {
+    this.#leases.push(...leases);
+    const names = leases.map((_, index) => (index === 0 ? BASE : `d${++this.#lastDisk}`));
+    this.#stack.push(...names.slice(1).reverse());
+    await Promise.all(leases.map((lease, index) => this.#plug(lease, names[index] ?? BASE)));
   }
 
   /** Whether a new machine with the layers as its base is the better one. */

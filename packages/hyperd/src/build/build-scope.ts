@@ -1,6 +1,5 @@
 import type { BaseImage, ImageAssembly } from '../images/assembly/assembly.ts';
 import type { ImageLayer } from '../images/assembly/layer-sink.ts';
-import type { RootfsLease } from '../images/image-service.ts';
 import type { TreeNode } from '../images/layers/tree.ts';
 import type { BuildMachine } from './build-machine.ts';
 import type { BuildOutput } from './build-output.ts';
@@ -44,8 +43,8 @@ export interface BuildScope {
   stage(index: number): Promise<StageResult>;
   /** An image of this host, or pulled. */
   image(reference: string, platform: string | undefined): Promise<BaseImage>;
-  /** A machine for a stage; takes the lease over. */
-  startMachine(stage: number, base: RootfsLease): Promise<BuildMachine>;
+  /** A machine for a stage, which begins with nothing. */
+  startMachine(stage: number): Promise<BuildMachine>;
   /** A disk for a cache mount, which nobody else has until it is given back. */
   cacheDisk(id: string): Promise<{ readonly path: string } & Disposable>;
 }

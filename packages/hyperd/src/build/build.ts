@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { BaseImage, ImageAssembly } from '../images/assembly/assembly.ts';
 import type { ImageLayer } from '../images/assembly/layer-sink.ts';
-import type { RootfsLease } from '../images/image-service.ts';
 import type { TreeNode } from '../images/layers/tree.ts';
 import { Semaphore } from '../machines/semaphore.ts';
 import { BuildMachine, type MachineParts } from './build-machine.ts';
@@ -108,7 +107,7 @@ export class Build implements BuildScope {
     return found;
   }
 
-  async startMachine(stage: number, base: RootfsLease): Promise<BuildMachine> {
+  async startMachine(stage: number): Promise<BuildMachine> {
     const { machine } = this.#parts;
     // Where not all stages can have a machine at once, none that has one may wait for one that has none.
     if (this.plan.needed.length > MAX_MACHINES)
@@ -116,7 +115,7 @@ export class Build implements BuildScope {
     const slot = await this.#machines.enter(this.signal);
     const scratchPath = join(this.directory, `scratch-${stage}-${Date.now().toString(36)}.img`);
     try {
-      return await BuildMachine.start({ ...machine, scratchPath }, base, this.signal, () =>
+      return await BuildMachine.acquire({ ...machine, scratchPath }, this.signal, () =>
         slot[Symbol.dispose](),
       );
     } catch (error) {

@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import { HyperError, isHyperError } from '../errors.ts';
 import type { ImageLayer } from '../images/assembly/layer-sink.ts';
 import { chainIdOf } from '../images/digest.ts';
+import type { RootfsLease } from '../images/image-service.ts';
 import type { TreeNode } from '../images/layers/tree.ts';
 import { signalNumber } from '../signals.ts';
 import type { BuildMachine } from './build-machine.ts';
@@ -26,6 +27,9 @@ const PROXY_ARGS = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 'ALL_P
 ]);
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
+/** More layers over the base than this are put together to one disk. */
+const MAX_OWN_DISKS = 6;
+
 /** What a step makes: a layer, where it has changed anything. */
 type Made = ImageLayer | undefined;
 
@@ -39,6 +43,12 @@ export class StageBuild {
   #layers: ImageLayer[];
   #tree: TreeNode | undefined;
   #machine: BuildMachine | undefined;
+  /** A machine on its way. */
+  #starting: Promise<BuildMachine> | undefined;
+  /** Layers of the image that the stage began with. */
+  #baseLayers = 0;
+  /** Whether a RUN is still to come. */
+  #hasRunAhead = false;
   /** Arguments that an ARG has brought in, and their values; a later ENV takes their place. */
   readonly #args = new Map<string, string>();
   readonly #declared = new Set<string>();
@@ -57,8 +67,12 @@ export class StageBuild {
     const { stage } = stages[this.#index] as (typeof stages)[number];
     try {
       await this.#say(`Step ${this.#firstStep}/${this.#steps} : ${stage.text}\n`);
+      const lastRun = stage.instructions.findLastIndex(({ kind }) => kind === 'run');
+      this.#hasRunAhead = lastRun >= 0;
+      if (this.#scope.noCache) this.#expectRun();
       await this.#begin();
       for (const [index, instruction] of stage.instructions.entries()) {
+        this.#hasRunAhead = index <= lastRun;
         await this.#say(`Step ${this.#firstStep + index + 1}/${this.#steps} : ${instruction.text}\n`);
         await this.#step(instruction);
       }
@@ -80,11 +94,13 @@ export class StageBuild {
       const { draft, layers } = await this.#scope.stage(base.index);
       this.#draft = draft.copy();
       this.#layers = [...layers];
+      this.#baseLayers = layers.length;
       return this.#say(` ---> ${this.#shortId()}\n`);
     }
     const image = await this.#scope.image(base.reference, base.platform ?? stage.platform);
     this.#draft = ImageDraft.from(image.config);
     this.#layers = [...image.layers];
+    this.#baseLayers = image.layers.length;
     await this.#say(` ---> ${image.id.slice(7, 19)}\n`);
     const triggers = this.#draft.config.OnBuild ?? [];
     this.#draft.config.OnBuild = null;
@@ -291,6 +307,7 @@ export class StageBuild {
       await this.#add(cached.layer, text, cached.created, false);
       return;
     }
+    this.#expectRun();
     const layer = await work();
     const created = createdOf(this.#scope);
     this.#remember(key, layer, created);
@@ -325,23 +342,61 @@ export class StageBuild {
     if (layer && !layer.isEmpty) {
       this.#layers.push(layer);
       if (this.#machine && !isInMachine)
-        await this.#machine.addLayer(await this.#scope.assembly.rootfs([layer], this.#scope.signal));
+        await this.#machine.addLayer(await this.#scope.assembly.layerDisk(layer, this.#scope.signal));
     }
     this.#draft.step(text, { isEmpty: !layer || layer.isEmpty, created });
   }
 
   async #ensureMachine(): Promise<BuildMachine> {
     if (this.#machine?.isFull) await this.#endMachine();
-    if (!this.#machine) {
-      const { assembly, signal } = this.#scope;
-      const base = await assembly.rootfs(this.#layers, signal);
-      this.#machine = await this.#scope.startMachine(this.#index, base);
+    if (this.#machine) return this.#machine;
+    const leases = await this.#leases();
+    let machine: BuildMachine;
+    try {
+      machine = await this.#startMachine();
+    } catch (error) {
+      for (const lease of leases) lease[Symbol.dispose]();
+      throw error;
     }
-    return this.#machine;
+    this.#machine = machine;
+    await machine.begin(leases);
+    return machine;
+  }
+
+  /** The disks of the machine: the base as it is, and a few layers on it each by itself, which is quicker than to put them together. */
+  async #leases(): Promise<RootfsLease[]> {
+    const { assembly, signal } = this.#scope;
+    const own = this.#layers.length - this.#baseLayers;
+    const bottom = this.#baseLayers > 0 && own <= MAX_OWN_DISKS ? this.#baseLayers : this.#layers.length;
+    const leases: RootfsLease[] = [];
+    try {
+      leases.push(await assembly.rootfs(this.#layers.slice(0, bottom), signal));
+      for (const layer of this.#layers.slice(bottom)) leases.push(await assembly.layerDisk(layer, signal));
+      return leases;
+    } catch (error) {
+      for (const lease of leases) lease[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** The machine that is on its way already, or a new one. */
+  #startMachine(): Promise<BuildMachine> {
+    const starting = this.#starting ?? this.#scope.startMachine(this.#index);
+    this.#starting = undefined;
+    return starting;
+  }
+
+  /** Something has to be made anew: whatever has to run after it will, so its machine may start meanwhile. */
+  #expectRun(): void {
+    if (this.#machine || this.#starting || !this.#hasRunAhead) return;
+    this.#starting = this.#scope.startMachine(this.#index);
+    this.#starting.catch(() => undefined); // told when the machine is needed
   }
 
   async #endMachine(): Promise<void> {
-    const machine = this.#machine;
+    const starting = this.#starting;
+    this.#starting = undefined;
+    const machine = this.#machine ?? (await starting?.catch(() => undefined));
     this.#machine = undefined;
     await machine?.[Symbol.asyncDispose]();
   }

@@ -31,6 +31,8 @@ export interface RootfsOptions {
 /** A stack of layers; every image has one. */
 export interface LayerChain {
   readonly chainId: Digest;
+  /** It is to lie over others in a machine: what it hides is told. */
+  readonly overlay?: boolean;
   /** Where layers come from that are not unpacked. */
   readonly manifest: { readonly layers: readonly { readonly digest: Digest }[] };
   readonly config: { readonly rootfs: { readonly diff_ids: readonly Digest[] } };
@@ -154,12 +156,12 @@ export class RootfsImages {
     return true;
   }
 
-  async #write({ chainId, config }: LayerChain): Promise<void> {
+  async #write({ chainId, config, overlay = false }: LayerChain): Promise<void> {
     const { layers, store } = this.#options;
     const diffIds = [...new Set(config.rootfs.diff_ids)];
     const root = emptyRoot();
     for (const diffId of config.rootfs.diff_ids)
-      applyLayer(root, await layers.index(diffId), diffIds.indexOf(diffId));
+      applyLayer(root, await layers.index(diffId), diffIds.indexOf(diffId), { overlay });
     const bases: number[] = [];
     let blocks = 0;
     for (const diffId of diffIds) {

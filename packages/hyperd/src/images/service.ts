@@ -260,9 +260,10 @@ class Images implements ImageService {
     return new Assembly({
       ...{ store, layers, rootfs, maxBytes: this.#maxBytes, held: new HoldSet(holds) },
       find: (reference) => this.#catalog.find(reference),
-      publish: async (image, names, held) => {
+      // Its layers are there; they are put together when the image is first run.
+      publish: (image, names) => {
         const references = names.map((name) => withDefaultTag(parseReference(name)));
-        await this.#finish(image, references.map(canonical), held, {});
+        this.#publish(image, references.map(canonical));
         const [first] = references;
         this.#events.image({ id: image.id, name: first ? familiar(first) : '' }, 'create');
       },
@@ -421,6 +422,10 @@ class Images implements ImageService {
       onLayer: (digest, event) =>
         onProgress?.({ status: event === 'unpacking' ? 'Extracting' : 'Pull complete', id: shortId(digest) }),
     });
+    this.#publish(image, names);
+  }
+
+  #publish(image: StoredImage, names: readonly string[]): void {
     const { layers, records } = this.#parts;
     const sizes = image.config.rootfs.diff_ids.map((diffId) => layers.info(diffId)?.tarBytes ?? 0);
     records.save(

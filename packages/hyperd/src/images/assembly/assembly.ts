@@ -6,7 +6,7 @@ import { HyperError } from '../../errors.ts';
 import type { Digest } from '../../ids.ts';
 import { type Descriptor, MAX_CONFIG_BYTES } from '../../oci/documents.ts';
 import { TAR_END, tarHeader, tarPadding } from '../../tar/tar-writer.ts';
-import { chainIdOf } from '../digest.ts';
+import { chainIdOf, digestOf } from '../digest.ts';
 import { readStoredImage, type StoredImage } from '../image-files.ts';
 import type { RootfsLease } from '../image-service.ts';
 import { writeImage } from '../image-writing.ts';
@@ -66,6 +66,8 @@ export interface ImageAssembly extends AsyncDisposable {
   readonly contents: LayerContents;
   /** The layers as a disk. */
   rootfs(layers: readonly ImageLayer[], signal?: AbortSignal): Promise<RootfsLease>;
+  /** One layer as a disk that is to lie over others. */
+  layerDisk(layer: ImageLayer, signal?: AbortSignal): Promise<RootfsLease>;
   /** Makes the image, with the names; `config` lacks only the list of layers. Resolves with its id. */
   finish(config: object, layers: readonly ImageLayer[], names: readonly string[]): Promise<Digest>;
 }
@@ -78,7 +80,7 @@ export interface AssemblyParts {
   readonly maxBytes: number;
   readonly find: (reference: string) => ImageRecord;
   /** Makes an image visible. */
-  readonly publish: (image: StoredImage, names: readonly string[], held: HoldSet) => Promise<void>;
+  readonly publish: (image: StoredImage, names: readonly string[]) => void;
 }
 
 export class Assembly implements ImageAssembly {
@@ -172,6 +174,12 @@ export class Assembly implements ImageAssembly {
     return this.#parts.rootfs.lease(chainOf(layers), signal);
   }
 
+  layerDisk(layer: ImageLayer, signal?: AbortSignal): Promise<RootfsLease> {
+    const chain = chainOf([layer]);
+    const chainId = digestOf(Buffer.from(`overlay ${layer.diffId}`));
+    return this.#parts.rootfs.lease({ ...chain, chainId, overlay: true }, signal);
+  }
+
   async finish(config: object, layers: readonly ImageLayer[], names: readonly string[]): Promise<Digest> {
     const descriptors = await Promise.all(layers.map(({ blob }) => blob));
     const document = {
@@ -179,7 +187,7 @@ export class Assembly implements ImageAssembly {
       rootfs: { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) },
     };
     const image = await writeImage(document, descriptors, { ...this.#parts, what: 'make image' });
-    await this.#parts.publish(image, names, this.#parts.held);
+    this.#parts.publish(image, names);
     return image.id;
   }
 

@@ -141,3 +141,17 @@ test('the attributes of the last layer count, also of the root', () => {
   const d = root.children?.get('d');
   assert.deepEqual([d?.gid, d?.mode], [2, 0o2755]);
 });
+
+test('a layer that is to lie over others tells what it hides as overlayfs reads it', () => {
+  const root = emptyRoot();
+  applyLayer(root, [dir('d'), entry('d/.wh..wh..opq'), entry('d/new'), entry('.wh.gone')], 0, {
+    overlay: true,
+  });
+  const gone = root.children?.get('gone');
+  assert.deepEqual([gone?.type, gone?.deviceMajor, gone?.deviceMinor], ['character', 0, 0]);
+  const d = root.children?.get('d');
+  assert.deepEqual(
+    [[...(d?.xattrs ?? [])], [...(d?.children?.keys() ?? [])]],
+    [[['trusted.overlay.opaque', 'y']], ['new']],
+  );
+});

@@ -34,18 +34,26 @@ export function emptyRoot(): TreeNode {
   return directory();
 }
 
+export interface ApplyOptions {
+  /** It is no layer, and has no whiteouts. */
+  readonly plain?: boolean;
+  /** What it hides stays told, as overlayfs has it: the tree is to lie over others in a machine. */
+  readonly overlay?: boolean;
+}
+
 /**
  * Puts a layer over the tree (OCI image-spec, layer.md): first its whiteouts hide what lower layers have, then its entries are added, whatever
- * their order in the archive. `plain`: it is no layer, and has no whiteouts. Throws `corrupt` for entries that lead out of the root or link to nothing.
+ * their order in the archive. Throws `corrupt` for entries that lead out of the root or link to nothing.
  */
 export function applyLayer(
   root: TreeNode,
   entries: readonly LayerEntry[],
   layer: number,
-  { plain = false }: { readonly plain?: boolean } = {},
+  { plain = false, overlay = false }: ApplyOptions = {},
 ): void {
-  if (!plain) for (const entry of entries) if (isWhiteout(entry)) hide(root, entry);
+  if (!plain && !overlay) for (const entry of entries) if (isWhiteout(entry)) hide(root, entry);
   for (const entry of entries) if (plain || !isWhiteout(entry)) add(root, entry, layer);
+  if (overlay) for (const entry of entries) if (isWhiteout(entry)) addWhiteout(root, entry);
 }
 
 function isWhiteout({ name }: TarEntry): boolean {
@@ -59,6 +67,20 @@ function hide(root: TreeNode, { name }: TarEntry): void {
   if (!parent?.children) return;
   if (base === OPAQUE) parent.children.clear();
   else if (!base.startsWith('.wh..wh.')) parent.children.delete(base.slice(WHITEOUT.length));
+}
+
+/** A character device 0:0, or an attribute of the directory (Linux, overlayfs.rst, "whiteouts and opaque directories"). */
+function addWhiteout(root: TreeNode, { name }: TarEntry): void {
+  const parts = partsOf(name);
+  const base = parts.pop() ?? '';
+  const parent = walk(root, parts, { make: true });
+  if (!parent?.children) return;
+  if (base === OPAQUE) parent.xattrs = new Map([...parent.xattrs, ['trusted.overlay.opaque', 'y']]);
+  else if (!base.startsWith('.wh..wh.'))
+    parent.children.set(base.slice(WHITEOUT.length), {
+      ...directory(),
+      ...{ type: 'character', mode: 0, children: undefined },
+    });
 }
 
 function add(root: TreeNode, entry: LayerEntry, layer: number): void {
