@@ -27,9 +27,9 @@ const DOCKERFILES = {
   'COPY of 20 MB, two RUN': ['COPY files /files', 'RUN ls /files | wc -l > /count', 'RUN rm /files/7'],
   'ten COPY, no RUN': Array.from({ length: 10 }, (_, index) => `COPY files/${index} /to/${index}/`),
   'rebuild, all cached': ['COPY files /files', 'RUN ls /files | wc -l > /count', 'RUN rm /files/7'],
-  'two stages side by side': [
-    ...['RUN dd if=/dev/zero bs=1M count=50 2> /dev/null | sha256sum > /sum'],
-    ...[`FROM ${BASE} AS other`, 'RUN dd if=/dev/zero bs=1M count=50 2> /dev/null | md5sum > /sum'],
+  'two stages that wait 1 s each': [
+    ...['RUN sleep 1; echo 1 > /sum'],
+    ...[`FROM ${BASE} AS other`, 'RUN sleep 1; echo 2 > /sum'],
     ...[`FROM ${BASE}`, 'COPY --from=0 /sum /one', 'COPY --from=other /sum /two'],
   ],
 };

@@ -2,12 +2,9 @@ import { HyperError, isHyperError } from '../../errors.ts';
 import type { ImageAssembly } from '../../images/assembly/assembly.ts';
 import { uncompressed } from '../../images/layers/decompress.ts';
 import { emptyRoot, type TreeNode } from '../../images/layers/tree.ts';
-import { rewriteTar } from '../../tar/tar-rewriter.ts';
 import { IgnorePatterns } from './ignore-patterns.ts';
 import { readSmallFile } from './image-users.ts';
 import { bytesOf, joined, textOf } from './tree-path.ts';
-
-const MAX_CONTEXT_BYTES = 64 * 1024 ** 3;
 
 /**
  * Takes a build context in: a tar, plain, gzip, bzip2, xz or zstd. It is kept as the contents of its files and a list of its entries, and never unpacked.
@@ -20,8 +17,7 @@ export async function takeContext(
   const root = emptyRoot();
   try {
     const plain = uncompressed(source, 'build context');
-    const tar = rewriteTar(plain, { what: 'read build context', maxBytes: MAX_CONTEXT_BYTES });
-    await assembly.apply(root, await assembly.takeContents(tar, 'build context'), { plain: true });
+    await assembly.apply(root, await assembly.takeContents(plain, 'build context'), { plain: true });
   } catch (error) {
     if (isHyperError(error, 'corrupt'))
       throw new HyperError('invalid-argument', error.message, { cause: error });
