@@ -167,6 +167,7 @@ static bool set_sysctl(const KeyValue *sysctl, struct failure *failure) {
     }
   }
   if (file_write(path, sysctl->value ? sysctl->value : "")) return true;
+  if (errno == ENOENT) return fail(failure, Error_Code_INVALID, "set sysctl \"%s\": the guest's kernel has none of that name", key);
   return fail_errno(failure, "set sysctl \"%s\" to \"%s\"", key, sysctl->value ? sysctl->value : "");
 }
 

@@ -52,6 +52,16 @@ export interface CommitOptions {
   readonly pause?: boolean;
 }
 
+export interface StopOptions {
+  /** Whole seconds between stop signal and SIGKILL (default 5); 0: SIGKILL at once. */
+  readonly timeoutSeconds?: number | undefined;
+}
+
+export interface StopPodOptions extends StopOptions {
+  /** The machine waits for another pod then. */
+  readonly keepMachine?: boolean;
+}
+
 /** A process in a container or machine, whose exit code can be asked for. */
 export interface MachineSession extends Session {
   readonly exec: string;
@@ -153,9 +163,8 @@ export class Client implements Disposable {
     return this.#http.done('POST', '/pod/start', { query: { podId: pod, vmId: machine } });
   }
 
-  /** `keepMachine`: it waits for another pod then. */
-  stopPod(pod: string, { keepMachine = false }: { readonly keepMachine?: boolean } = {}): Promise<void> {
-    const query = { podId: pod, stopVm: keepMachine ? 'no' : 'yes' };
+  stopPod(pod: string, { keepMachine = false, timeoutSeconds }: StopPodOptions = {}): Promise<void> {
+    const query = { podId: pod, stopVm: keepMachine ? 'no' : 'yes', timeout: timeoutSeconds };
     return this.#http.done('POST', '/pod/stop', { query });
   }
 
@@ -249,8 +258,9 @@ export class Client implements Disposable {
     return this.#http.done('POST', '/container/start', { query: { container } });
   }
 
-  stopContainer(container: string): Promise<void> {
-    return this.#http.done('POST', '/container/stop', { query: { container } });
+  stopContainer(container: string, options: StopOptions = {}): Promise<void> {
+    const query = { container, timeout: options.timeoutSeconds };
+    return this.#http.done('POST', '/container/stop', { query });
   }
 
   killContainer(container: string, signal: string | number): Promise<void> {

@@ -63,6 +63,10 @@ export interface PodSpec {
   readonly labels?: Readonly<Record<string, string>>;
   readonly resource?: { readonly vcpu?: number; readonly memory?: number };
   readonly restartPolicy?: string;
+  /** The machine stays when the last container has ended, until the pod is stopped. */
+  readonly keepVm?: boolean;
+  /** The daemon removes the pod once it has ended. */
+  readonly autoRemove?: boolean;
   readonly log?: { readonly type?: string; readonly config?: Readonly<Record<string, string>> };
   /** Addresses of name servers; with none the host's are used. */
   readonly dns?: readonly string[];

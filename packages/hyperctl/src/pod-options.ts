@@ -33,6 +33,10 @@ export const POD_OPTIONS: readonly OptionSpec[] = [
   { name: 'cpu', value: 'N', help: 'virtual processors (default 1)' },
   { name: 'memory', value: 'MIB', help: 'memory in MiB, or with a unit: 512m, 2g (default 128)' },
   { name: 'restart', value: 'POLICY', help: 'never, onFailure or always (default never)' },
+  {
+    name: 'keep-vm',
+    help: "keep the pod's machine up when its last container has ended, until it is stopped",
+  },
   { name: 'label', value: 'KEY=VALUE', repeats: true, help: 'label of the pod' },
   { name: 'log-driver', value: 'NAME', help: 'json-file or none (default: as the daemon is set up)' },
   {
@@ -70,6 +74,7 @@ export function podOf(options: Options, image: string, command: readonly string[
     labels: pairs('label', options.all('label')),
     resource: { ...given('vcpu', vcpu), ...given('memory', memory) },
     restartPolicy: options.text('restart') ?? 'never',
+    ...(options.flag('keep-vm') ? { keepVm: true } : {}),
     ...(logType || options.all('log-opt').length > 0
       ? { log: { ...given('type', logType), config: pairs('log-opt', options.all('log-opt')) } }
       : {}),

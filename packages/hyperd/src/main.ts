@@ -81,7 +81,7 @@ async function serve(config: Config): Promise<void> {
     ...{ root, records: createPodRecords(state), machines, images, logger, events },
     volumes,
     ...{ hostPorts: new HostPorts(config.publishAddress), networks },
-    ...{ scratch, logs: new ContainerLogs(config.logDirectory) },
+    ...{ scratch, logs: new ContainerLogs(config.logs) },
   });
   await pods.restore(await machines.adoptAll());
   await seedImages(images, state, join(BUILD_DIRECTORY, 'images'), logger);

@@ -19,7 +19,7 @@ export const command: Command = {
   summary: 'Create a pod of one container, start it, and join it until it ends',
   details: `Missing images are pulled; progress goes to stderr. The exit code is the container's own. SIGINT, SIGTERM, SIGHUP and SIGQUIT go
 to the container; a second one within a second gives up waiting. On a terminal with -t all keys go to the container, and
-Ctrl-P Ctrl-Q leave it running, with --rm as well. --rm needs hyperctl to stay, so it does not go together with -d.`,
+Ctrl-P Ctrl-Q leave it running, with --rm as well. With -d, --rm has the daemon remove the pod when it has ended.`,
   options: [
     ...POD_OPTIONS,
     { name: 'detach', short: 'd', help: 'leave the pod running and print its id' },
@@ -38,12 +38,8 @@ async function run({ client, options, operands, terminal }: CommandContext): Pro
     throw new UsageError(`"${image}" comes after a pod file, want nothing there`);
   if (!fromFile && image === undefined) throw new UsageError('run needs an IMAGE, or a pod file with -p');
   const detached = options.flag('detach') || (fromFile !== undefined && !options.flag('attach'));
-  if (detached && options.flag('rm')) {
-    throw new UsageError(
-      '--rm removes the pod when this command sees it end; it needs the command to stay attached',
-    );
-  }
-  const spec = fromFile ? withPublished(fromFile, options) : podOf(options, image ?? '', words);
+  const given = fromFile ? withPublished(fromFile, options) : podOf(options, image ?? '', words);
+  const spec = detached && options.flag('rm') ? { ...given, autoRemove: true } : given;
   if (!fromFile) await makeHostDirectories(options);
   using signals = new SignalForwarder();
   const startedAt = performance.now();

@@ -45,7 +45,9 @@ test('flags win over the file, the file over the defaults; keys are read in any 
   assert.equal(config.root, '/from/flag');
   assert.equal(config.kernel, '/file/kernel');
   assert.deepEqual(config.hosts, ['unix:///file.sock']);
-  assert.equal(config.logDirectory, '/logs');
+  assert.deepEqual(config.logs, {
+    ...{ directory: '/logs', isByPod: true, choice: { type: '', config: { 'max-size': '1m' } } },
+  });
   assert.deepEqual(config.registries.insecureRegistries, ['a:1', 'b:2']);
   assert.deepEqual(config.warnings, []);
 });

@@ -5,6 +5,8 @@ import { parseArgs } from 'node:util';
 import { defaultHost } from '@hyperd/client';
 import { HyperError, messageOf } from '../errors.ts';
 import type { BridgeSettings } from '../networks/networks.ts';
+import type { LogPlace } from '../pods/container-log.ts';
+import { LOG_OPTIONS } from '../pods/logs/log-settings.ts';
 import { type IniEntry, parseIni } from './ini.ts';
 import {
   bridgeAddress,
@@ -15,7 +17,6 @@ import {
   type Kind,
   listOf,
   mirrorList,
-  OPEN_SECTIONS,
   pathList,
   SETTINGS,
   size,
@@ -40,8 +41,8 @@ export interface Config {
   readonly maxImageBytes: number;
   /** Directories of the host that volumes may come from. */
   readonly volumeRoots: readonly string[];
-  /** Directory of the containers' logs. */
-  readonly logDirectory: string;
+  /** Where and how the containers' logs are kept. */
+  readonly logs: LogPlace;
   readonly logLevel: LogLevel;
   /** What to tell the user once logging works. */
   readonly warnings: readonly string[];
@@ -174,7 +175,7 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
       volumeRoots: listOf(
         checked('volume-roots', flags['volume-roots'], pathList) ?? file.volumeroots ?? '/',
       ),
-      logDirectory: file.podlogprefix ?? join(root, 'pods'),
+      logs: logPlace(file, root),
       logLevel: logLevel(flags['log-level']),
     },
   };
@@ -188,6 +189,20 @@ function bridgeSettings(flags: ReturnType<typeof parseFlags>, file: FileSettings
     bridge: bridge || (bridgeIp ? DEFAULT_BRIDGE : undefined),
     bridgeIp: bridgeIp || DEFAULT_BRIDGE_IP,
     filters: !(flags.noniptables ?? isTrue(file.disableiptables)),
+  };
+}
+
+function logPlace(file: FileSettings, root: string): LogPlace {
+  const given = Object.entries(file).filter(([key]) => LOG_OPTIONS.includes(key));
+  return {
+    directory: file.podlogprefix ?? join(root, 'pods'),
+    isByPod: file.podidinpath === undefined || isTrue(file.podidinpath),
+    choice: {
+      type: file.logger?.toLowerCase() ?? '',
+      config: Object.fromEntries(
+        given.flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])),
+      ),
+    },
   };
 }
 
@@ -233,8 +248,7 @@ function readSettings(asked: string | undefined, warnings: string[]): FileSettin
 function checkEntry({ section, key, value, line }: IniEntry, file: string, warnings: string[]): boolean {
   const known = SETTINGS[section.toLowerCase()]?.[key.toLowerCase()];
   if (!known) {
-    if (!OPEN_SECTIONS.includes(section.toLowerCase()))
-      warnings.push(`${file}:${line}: unknown key "${key}"${section && ` in section [${section}]`}`);
+    warnings.push(`${file}:${line}: unknown key "${key}"${section && ` in section [${section}]`}`);
     return false;
   }
   if (!known.kind.accepts(value)) {

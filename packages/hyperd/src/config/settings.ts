@@ -2,6 +2,7 @@ import { isIPv4 } from 'node:net';
 import { isAbsolute } from 'node:path';
 import { isDeviceName } from '../networks/devices.ts';
 import { parseCidr } from '../networks/subnet.ts';
+import { isLogFileCount, isLogSize, LOG_FILES_TEXT, LOG_SIZE_TEXT } from '../pods/logs/log-settings.ts';
 
 /** What a setting's value may be; `allowed` is for the error message. */
 export interface Kind {
@@ -106,11 +107,11 @@ export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Setting>>
     bridge: used(deviceName),
     bridgeip: used(bridgeAddress),
     disableiptables: used(bool),
+    logger: used(oneOf('json-file', 'none')),
     grpchost: idle(text),
     storagedriver: idle(text),
     storagebasesize: idle(text),
     enablevsock: idle(bool),
-    logger: idle(oneOf('json-file', 'none')),
     vmfactorypolicy: idle(text),
     gdbtcpport: idle(count),
     buffergoroutinesmax: idle(count),
@@ -119,8 +120,9 @@ export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Setting>>
     cbfs: idle(text),
     vbox: idle(text),
   },
-  log: { podlogprefix: used(path), podidinpath: idle(bool) },
+  log: {
+    ...{ podlogprefix: used(path), podidinpath: used(bool), labels: used(text), env: used(text) },
+    'max-size': used({ allowed: LOG_SIZE_TEXT, accepts: isLogSize }),
+    'max-file': used({ allowed: LOG_FILES_TEXT, accepts: isLogFileCount }),
+  },
 };
-
-/** Sections whose further keys are passed on: options of the log driver. */
-export const OPEN_SECTIONS: readonly string[] = ['log'];

@@ -15,6 +15,7 @@ import { createMachineRecords, type MachineRecord } from './machine-records.ts';
 import { endFileServers } from './machine-shares.ts';
 import { RunningMachine } from './running-machine.ts';
 import { Semaphore } from './semaphore.ts';
+import { checkShape, hostSize } from './shape-limits.ts';
 import { createTemplates } from './templates.ts';
 
 /** What the guest's kernel and agent need besides the containers, in MiB. */
@@ -90,6 +91,10 @@ class Machines implements MachineService {
 
   info(): ReturnType<VmDriver['info']> {
     return this.#options.driver.info();
+  }
+
+  checkShape(shape: MachineShape, place: { readonly vcpus: string; readonly memory: string }): void {
+    checkShape(shape, hostSize(), place);
   }
 
   async prepare(shape: MachineShape): Promise<void> {

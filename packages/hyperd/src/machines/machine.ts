@@ -150,6 +150,8 @@ export interface MachineService extends AsyncDisposable {
    */
   adoptAll(): Promise<Machine[]>;
   list(): MachineSummary[];
+  /** Throws `invalid-spec` with what is allowed where this host cannot have such a machine. `place`: names of the two values. */
+  checkShape(shape: MachineShape, place: { readonly vcpus: string; readonly memory: string }): void;
   info(): Promise<HypervisorInfo>;
   /** Builds the template of `shape` now, if it is missing. */
   prepare(shape: MachineShape, signal?: AbortSignal): Promise<void>;

@@ -1,19 +1,17 @@
 import { mkdirSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { HyperError } from '../errors.ts';
 import type { OutputStream } from '../guest/index.ts';
 import type { ContainerId, PodId } from '../ids.ts';
-import type { LogEntry } from './logs/entry.ts';
+import { attributesText, type LogEntry } from './logs/entry.ts';
+import { type LogChoice, type LogSettings, logSettings } from './logs/log-settings.ts';
 import { LogWriter, MAX_LINE_BYTES } from './logs/log-writer.ts';
 import { type LogActivity, readLog } from './logs/read-log.ts';
 import { recoverLog } from './logs/recover-log.ts';
-import type { StreamOffsets } from './pod-records.ts';
+import type { ContainerRecord, StreamOffsets } from './pod-records.ts';
 import type { LogLine, LogOptions } from './pod-service.ts';
 import type { OutputLog } from './session.ts';
-
-/** Logs never grow without bound: this size, this many files, unless the pod says otherwise. */
-const DEFAULT_MAX_SIZE_BYTES = 10 * 1024 * 1024;
-const DEFAULT_MAX_FILES = 3;
 
 /** A container's log while its init runs: opened by the container at each start, closed by it at each end. */
 export interface ContainerLog extends OutputLog {
@@ -30,24 +28,36 @@ export interface LogEvents {
   onError(error: unknown): void;
 }
 
-/** The logs of all containers: `<directory>/<pod>/<container>-json.log`. */
+export interface LogPlace {
+  readonly directory: string;
+  /** Whether every pod has a directory of its own there. */
+  readonly isByPod: boolean;
+  /** For pods that leave it open. */
+  readonly choice: LogChoice;
+}
+
+type LogSubject = Pick<ContainerRecord, 'podId' | 'id' | 'name' | 'spec' | 'run'>;
+
+/** The logs of all containers: `<directory>/<pod>/<container>-json.log`. `choice` of its calls: what the container's pod says of logs. */
 export class ContainerLogs {
-  readonly #directory: string;
+  readonly #place: LogPlace;
   readonly #open = new Map<ContainerId, Activity>();
 
-  constructor(directory: string) {
-    this.#directory = directory;
+  constructor(place: LogPlace) {
+    this.#place = place;
   }
 
-  open(pod: PodId, container: ContainerId, events: LogEvents): ContainerLog {
-    const path = this.#path(pod, container);
+  open(container: LogSubject, choice: LogChoice, events: LogEvents): ContainerLog {
+    const settings = logSettings(choice, this.#place.choice);
+    if (!settings.isKept) return forgotten(events);
+    const path = this.#path(container.podId, container.id);
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const activity = new Activity();
-    this.#open.set(container, activity);
+    this.#open.set(container.id, activity);
+    const { maxSizeBytes, maxFiles } = settings;
     const writer = new LogWriter({
-      path,
-      offsets: recoverLog(path, DEFAULT_MAX_FILES),
-      ...{ maxSizeBytes: DEFAULT_MAX_SIZE_BYTES, maxFiles: DEFAULT_MAX_FILES },
+      ...{ path, offsets: recoverLog(path, maxFiles), maxSizeBytes, maxFiles },
+      attributes: attributesText(attributesOf(container, settings)),
       onDurable: (stream, offset) => {
         events.onDurable(stream, offset);
         activity.notify();
@@ -55,7 +65,7 @@ export class ContainerLogs {
       onError: (error) => events.onError(error),
     });
     const forget = (): void => {
-      if (this.#open.get(container) === activity) this.#open.delete(container);
+      if (this.#open.get(container.id) === activity) this.#open.delete(container.id);
       activity.end();
     };
     return {
@@ -73,27 +83,67 @@ export class ContainerLogs {
     };
   }
 
-  read(pod: PodId, container: ContainerId, options: LogOptions): AsyncIterable<LogLine> {
-    const activity: LogActivity = this.#open.get(container) ?? {
+  /** Throws `unsupported` where the container has no log. */
+  read({ podId, id, name }: LogSubject, choice: LogChoice, options: LogOptions): AsyncIterable<LogLine> {
+    const { isKept, maxFiles } = logSettings(choice, this.#place.choice);
+    if (!isKept) throw new HyperError('unsupported', `container ${name}: logger not support read`);
+    const activity: LogActivity = this.#open.get(id) ?? {
       changed: () => Promise.resolve(),
       isOpen: () => false,
     };
-    return linesOf(readLog(this.#path(pod, container), DEFAULT_MAX_FILES, options, activity));
+    return linesOf(readLog(this.#path(podId, id), maxFiles, options, activity));
   }
 
-  async remove(pod: PodId, container: ContainerId): Promise<void> {
-    const path = this.#path(pod, container);
-    await rm(path, { force: true });
-    for (let number = 1; number < DEFAULT_MAX_FILES; number++) await rm(`${path}.${number}`, { force: true });
+  /** Of a container that is being removed. */
+  async remove({ podId, id }: Pick<ContainerRecord, 'podId' | 'id'>): Promise<void> {
+    const path = this.#path(podId, id);
+    for (const name of await namesIn(dirname(path)))
+      if (name.startsWith(basename(path))) await rm(join(dirname(path), name), { force: true });
   }
 
   /** Everything of a pod that is being removed. */
-  async removePod(pod: PodId): Promise<void> {
-    await rm(join(this.#directory, pod), { recursive: true, force: true });
+  async removePod(pod: PodId, containers: readonly ContainerId[]): Promise<void> {
+    if (this.#place.isByPod) await rm(join(this.#place.directory, pod), { recursive: true, force: true });
+    else for (const id of containers) await this.remove({ podId: pod, id });
   }
 
   #path(pod: PodId, container: ContainerId): string {
-    return join(this.#directory, pod, `${container}-json.log`);
+    const { directory, isByPod } = this.#place;
+    return join(directory, isByPod ? pod : '', `${container}-json.log`);
+  }
+}
+
+/** A log that is not kept: all of it counts as written. */
+function forgotten(events: LogEvents): ContainerLog {
+  return {
+    append: (stream, _, endOffset) => events.onDurable(stream, endOffset),
+    finish: () => undefined,
+    offsets: () => ({ stdout: 0, stderr: 0 }),
+    close: () => undefined,
+    release: () => undefined,
+  };
+}
+
+/** The labels and variables of the container that its log's entries carry. */
+function attributesOf({ spec, run }: LogSubject, { labels, envs }: LogSettings): Record<string, string> {
+  const attributes: Record<string, string> = {};
+  for (const name of labels) {
+    const value = spec.labels[name];
+    if (value !== undefined) attributes[name] = value;
+  }
+  for (const name of envs) {
+    const entry = run.env.find((variable) => variable.startsWith(`${name}=`));
+    if (entry !== undefined) attributes[name] = entry.slice(name.length + 1);
+  }
+  return attributes;
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
   }
 }
 
@@ -107,27 +157,28 @@ async function* linesOf(entries: AsyncIterable<LogEntry>): AsyncGenerator<LogLin
 
 /** Wakes those who follow a log. */
 class Activity implements LogActivity {
+  readonly #waiting = new Set<() => void>();
   #isOpen = true;
-  #next = Promise.withResolvers<void>();
 
   isOpen(): boolean {
     return this.#isOpen;
   }
 
-  async changed(signal: AbortSignal): Promise<void> {
-    const aborted = Promise.withResolvers<void>();
-    const abort = (): void => aborted.resolve();
-    signal.addEventListener('abort', abort, { once: true });
-    try {
-      if (!signal.aborted && this.#isOpen) await Promise.race([this.#next.promise, aborted.promise]);
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
+  changed(signal: AbortSignal): Promise<void> {
+    if (signal.aborted || !this.#isOpen) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#waiting.delete(wake);
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      this.#waiting.add(wake);
+      signal.addEventListener('abort', wake, { once: true });
+    });
   }
 
   notify(): void {
-    this.#next.resolve();
-    this.#next = Promise.withResolvers();
+    for (const wake of [...this.#waiting]) wake();
   }
 
   end(): void {

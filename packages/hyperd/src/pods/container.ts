@@ -21,6 +21,7 @@ import type { ContainerLog, ContainerLogs } from './container-log.ts';
 import type { Exec } from './exec.ts';
 import { ExecTable } from './exec-table.ts';
 import type { ContainerState } from './lifecycle.ts';
+import type { LogChoice } from './logs/log-settings.ts';
 import type { ContainerRecord, PodRecords, StreamOffsets } from './pod-records.ts';
 import type { ClientStreams, ContainerView } from './pod-service.ts';
 import { planRestart } from './restart.ts';
@@ -37,6 +38,8 @@ export const LOST_EXIT_CODE = 255;
 export interface ContainerContext {
   readonly records: PodRecords;
   readonly logs: ContainerLogs;
+  /** What its pod says of logs. */
+  readonly logChoice: () => LogChoice;
   readonly logger: Logger;
   readonly events: Events;
   /** The container has ended, and its state is recorded. */
@@ -289,8 +292,8 @@ export class Container {
   }
 
   #openLog(): ContainerLog {
-    const { id, podId } = this.#record;
-    this.#log = this.#context.logs.open(podId, id, {
+    const { id } = this.#record;
+    this.#log = this.#context.logs.open(this.#record, this.#context.logChoice(), {
       onDurable: (stream, offset) => this.#session.durable(stream, offset),
       onError: (error) => this.#context.logger.error({ container: id, err: error }, 'write container log'),
     });

@@ -20,6 +20,7 @@ export class IdleMachines {
   async create(shape: MachineShape): Promise<MachineId> {
     if (this.#machines.size >= MAX_IDLE)
       throw new HyperError('limit', `create machine: ${MAX_IDLE} are waiting for a pod already`);
+    this.#service.checkShape(shape, { vcpus: 'cpu', memory: 'mem' });
     const machine = await this.#service.acquire({
       shape,
       owner: undefined,

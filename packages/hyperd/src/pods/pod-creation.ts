@@ -13,6 +13,9 @@ import { refuseUnsupported } from './supported.ts';
 /** Bound on what is recorded, running or not. */
 const MAX_PODS = 65_536;
 
+/** Where a specification gives a machine's size. */
+const SHAPE_PLACE = { vcpus: 'resource.vcpu', memory: 'resource.memory' };
+
 /** Makes pods and containers of specifications: images are found, files gathered, and only what is whole gets a record. */
 export class PodCreation {
   readonly #context: PodContext;
@@ -26,6 +29,7 @@ export class PodCreation {
   /** A pending pod. Nothing is left of one that cannot be made. */
   async pod(spec: PodSpec): Promise<Pod> {
     refuseUnsupported(spec);
+    this.#context.machines.checkShape(spec.resource, SHAPE_PLACE);
     const id = spec.id as PodId;
     if (this.#registry.size >= MAX_PODS)
       throw new HyperError('limit', `create pod "${id}": there are ${MAX_PODS} pods, remove some`);

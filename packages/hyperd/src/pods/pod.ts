@@ -289,7 +289,7 @@ export class Pod {
         this.#ends.tell(this.view());
         this.#life.apply({ type: 'remove' });
         for (const container of this.containers) container.close();
-        await this.#context.logs.removePod(this.id);
+        await this.#context.logs.removePod(this.id, [...this.#containers.keys()]);
         await rm(this.directory, { recursive: true, force: true });
         await this.#context.networks.release(this.id);
         this.#context.records.remove(this.id);
@@ -314,7 +314,7 @@ export class Pod {
       await this.#machine.held?.agent.removeContainer(id, { deleteUpper: true }).catch((error: unknown) => {
         if (!isHyperError(error, 'not-found')) throw error;
       });
-      await this.#context.logs.remove(this.id, id);
+      await this.#context.logs.remove(container.record);
       await this.files.forget(id);
       this.#containers.delete(id);
       this.#context.records.removeContainer(id);
@@ -482,7 +482,7 @@ export class Pod {
   #take(record: ContainerRecord): Container {
     const container = new Container(record, {
       ...{ records: this.#context.records, logs: this.#context.logs, logger: this.#context.logger },
-      events: this.#context.events,
+      ...{ events: this.#context.events, logChoice: () => this.#life.record.spec.log },
       onExit: (exited) => {
         this.#restarts.planContainer(exited);
         this.#later(() => this.#endIfDone());

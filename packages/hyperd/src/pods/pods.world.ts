@@ -22,6 +22,7 @@ import type { Outcome } from './pods.model.ts';
 import { ScriptedMachines } from './scripted-machines.ts';
 import { Pods } from './service.ts';
 
+const NO_CHOICE = { isByPod: true, choice: { type: '', config: {} } };
 const realTimeout = setTimeout;
 /** Longer than any back-off. */
 const LONG_MS = 61_000;
@@ -70,7 +71,7 @@ export class World {
     return new Pods({
       networks,
       ...{ root: this.root, records: createPodRecords(this.state), machines: this.machines, images },
-      ...{ logs: new ContainerLogs(join(this.root, 'pods')), logger: silent },
+      ...{ logs: new ContainerLogs({ ...NO_CHOICE, directory: join(this.root, 'pods') }), logger: silent },
       ...{ scratch: { ensure: turn }, events: new Events(), hostPorts: new HostPorts('127.0.0.1') },
       volumes: {
         ...{ hostPaths: new HostPaths([]), diskLeases: new DiskLeases(), fills: new Turns() },

@@ -108,6 +108,10 @@ export class ScriptedMachines implements MachineService {
     return [...this.#vms.values()].map(({ id, owner }) => ({ id, owner }));
   }
 
+  checkShape(): void {
+    // all of them are possible
+  }
+
   info(): never {
     throw new HyperError('unsupported', 'describe scripted machines');
   }

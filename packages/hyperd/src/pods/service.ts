@@ -217,8 +217,8 @@ export class Pods implements PodService {
   }
 
   logs(container: string, options: Parameters<PodService['logs']>[1]): ReturnType<PodService['logs']> {
-    const { record } = this.#registry.find(container, `cannot find container ${container}`).container;
-    return this.#context.logs.read(record.podId, record.id, options);
+    const { pod, container: found } = this.#registry.find(container, `cannot find container ${container}`);
+    return this.#context.logs.read(found.record, pod.record.spec.log, options);
   }
 
   createExec(

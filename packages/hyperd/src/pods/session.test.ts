@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import { setImmediate as tick } from 'node:timers/promises';
+import { isHyperError } from '../errors.ts';
 import type { GuestProcess, OutputStream } from '../guest/index.ts';
 import type { ClientStreams } from './pod-service.ts';
 import { Session } from './session.ts';
@@ -139,4 +140,67 @@ test('a lost process ends the sessions of all clients after what was received', 
   session.abandon('machine died');
   await attached;
   assert.deepEqual(watcher.taken, ['stdout:last words']);
+});
+
+test('a client that takes nothing is put off once another has waited long enough; alone it holds the process as long as it likes', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const { process, acknowledged, typed } = guestProcess();
+    const session = new Session({ tty: false });
+    const inputEnds = Promise.withResolvers<void>();
+    const stuck = client(
+      (async function* () {
+        await inputEnds.promise;
+        yield* [];
+      })(),
+    );
+    stuck.block();
+    const left = session.attach(stuck.streams);
+    session.bind(process);
+    session.data('stdout', Buffer.from('abc'), 3);
+    for (let i = 0; i < 100; i++) {
+      mock.timers.tick(30_000);
+      await tick();
+    }
+    assert.equal(acknowledged.stdout, 0, 'it is alone');
+    const quick = client();
+    const done = session.attach(quick.streams);
+    mock.timers.tick(30_000);
+    await assert.rejects(
+      left,
+      (error) => isHyperError(error, 'timeout') && /has taken no output for 30 s/.test(error.message),
+    );
+    assert.equal(acknowledged.stdout, 3);
+    inputEnds.resolve();
+    await tick();
+    assert.deepEqual(typed, [], 'the end of its input is not that of the process');
+    session.data('stdout', Buffer.from('def'), 6);
+    await tick();
+    session.end('stdout');
+    session.end('stderr');
+    await done;
+    assert.deepEqual(quick.taken, ['stdout:def']);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('a client that leaves what an ended process has left is let go of in the end', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const { process } = guestProcess();
+    const session = new Session({ tty: false });
+    const stuck = client();
+    stuck.block();
+    const left = session.attach(stuck.streams);
+    session.bind(process);
+    session.data('stdout', Buffer.from('abc'), 3);
+    session.drain();
+    session.end('stdout');
+    session.end('stderr');
+    mock.timers.tick(600_000);
+    await assert.rejects(left, /has taken no output for 600 s/);
+  } finally {
+    mock.timers.reset();
+  }
 });

@@ -9,12 +9,19 @@ export interface OutputLog {
   finish(stream: OutputStream): void;
 }
 
+/** How long a client may take nothing while others wait for it, in ms. */
+const STALL_MS = 30_000;
+/** How long one may take nothing of what a process that has ended has left, in ms. */
+const LEFTOVER_MS = 600_000;
+
 interface Subscriber {
   readonly client: ClientStreams;
   readonly queue: { readonly stream: OutputStream; readonly chunk: Uint8Array; readonly end: number }[];
   readonly written: Record<OutputStream, number>;
   readonly left: PromiseWithResolvers<void>;
   pumping: boolean;
+  /** Runs while a write to the client is under way that nothing has come of. */
+  stall: NodeJS.Timeout | undefined;
 }
 
 const NOTHING: StreamOffsets = { stdout: 0, stderr: 0 };
@@ -22,7 +29,8 @@ const NOTHING: StreamOffsets = { stdout: 0, stderr: 0 };
 /**
  * One process's input and output, shared between its log and any number of attached clients. Bytes are acknowledged to the guest when
  * the log has them on disk and every attached client has taken them: a client that stops reading holds up this process
- * only, and what is held in memory for it never passes the stream's window.
+ * only, as the reader of a pipe does, and what is held in memory for it never passes the stream's window. It does so for as long as it likes while it is
+ * alone. Where others are attached as well, one that takes nothing for 30 s is put off, so that they go on.
  * Made by a container or exec before its process; ended by the process's streams ending, or by `abandon`.
  */
 export class Session implements OutputSink {
@@ -100,6 +108,7 @@ export class Session implements OutputSink {
    */
   drain(): void {
     this.#draining = true;
+    for (const subscriber of this.#subscribers) if (subscriber.pumping) this.#watch(subscriber);
     this.#acknowledge('stdout');
     this.#acknowledge('stderr');
   }
@@ -121,13 +130,14 @@ export class Session implements OutputSink {
       written: { ...this.#received },
       left: Promise.withResolvers(),
       pumping: false,
+      stall: undefined,
     };
     const leave = (): void => this.#leave(subscriber);
     client.signal.addEventListener('abort', leave, { once: true });
     if (client.signal.aborted) return;
     if (this.#open.size > 0) this.#subscribers.add(subscriber);
     else subscriber.left.resolve();
-    void this.#forwardInput(client);
+    void this.#forwardInput(subscriber);
     try {
       await subscriber.left.promise;
     } finally {
@@ -135,14 +145,14 @@ export class Session implements OutputSink {
     }
   }
 
-  async #forwardInput(client: ClientStreams): Promise<void> {
+  async #forwardInput(subscriber: Subscriber): Promise<void> {
     try {
       const process = await this.#bound.promise;
-      for await (const chunk of client.input) {
-        if (client.signal.aborted) return;
+      for await (const chunk of subscriber.client.input) {
+        if (!this.#subscribers.has(subscriber)) return;
         await process.writeStdin(chunk);
       }
-      if (!this.#tty && !client.signal.aborted) process.endStdin();
+      if (!this.#tty && this.#subscribers.has(subscriber)) process.endStdin();
     } catch {
       return; // client or process is gone: what that means is told by the session's output, and by its end
     }
@@ -157,7 +167,9 @@ export class Session implements OutputSink {
   async #writeAll(subscriber: Subscriber): Promise<void> {
     try {
       for (let next = subscriber.queue.shift(); next; next = subscriber.queue.shift()) {
+        this.#watch(subscriber);
         await subscriber.client.write(next.stream, next.chunk);
+        clearTimeout(subscriber.stall);
         subscriber.written[next.stream] = next.end;
         this.#acknowledge(next.stream);
       }
@@ -168,7 +180,27 @@ export class Session implements OutputSink {
     }
   }
 
+  /** Puts a client off that takes nothing, once others have waited long enough for it. */
+  #watch(subscriber: Subscriber): void {
+    clearTimeout(subscriber.stall);
+    const wait = this.#draining ? LEFTOVER_MS : STALL_MS;
+    subscriber.stall = setTimeout(() => {
+      if (!this.#draining && this.#subscribers.size < 2) this.#watch(subscriber);
+      else this.#putOff(subscriber, wait);
+    }, wait);
+    subscriber.stall.unref();
+  }
+
+  #putOff(subscriber: Subscriber, waitedMs: number): void {
+    const seconds = waitedMs / 1000;
+    subscriber.left.reject(
+      new HyperError('timeout', `attach: the client has taken no output for ${seconds} s; it is detached`),
+    );
+    this.#leave(subscriber);
+  }
+
   #leave(subscriber: Subscriber): void {
+    clearTimeout(subscriber.stall);
     this.#subscribers.delete(subscriber);
     subscriber.queue.length = 0;
     subscriber.left.resolve();

@@ -13,10 +13,4 @@ export function refuseUnsupported(spec: PodSpec): void {
       `create pod "${spec.id}": portmappingWhiteLists: nothing filters packets inside a machine of the user-mode network; publish on an address (hostIP) that only the wanted networks reach`,
     );
   }
-  if (!['', 'json-file', 'none'].includes(spec.log.type)) {
-    throw new HyperError(
-      'unsupported',
-      `create pod "${spec.id}": log.type "${spec.log.type}" is not supported; want "json-file" or "none"`,
-    );
-  }
 }

@@ -5,6 +5,7 @@ import { ContainerSchema, checkContainerName, parseContainerSpec } from '../../p
 import { isBelow } from '../api-version.ts';
 import { type Answer, type Call, done, env, json, type Route } from '../call.ts';
 import { flag, needed, ofSchema, ofType } from '../describe.ts';
+import { GRACE, graceOf } from '../grace.ts';
 import type { Parameters } from '../parameters.ts';
 import { containerInfo } from '../shapes/container-info.ts';
 import { ActionAnswer, ContainerInfo, EmptyAnswer, ExitCode, IdAnswer } from '../shapes/schemas.ts';
@@ -79,11 +80,11 @@ export function containerRoutes({ pods, ...context }: RouteContext): Route[] {
       },
     },
     {
-      ...{ method: 'POST', path: '/container/stop', parameters: CONTAINER },
-      summary: 'Stops a container: stop signal, 5 s, SIGKILL',
+      ...{ method: 'POST', path: '/container/stop', parameters: { ...CONTAINER, ...GRACE } },
+      summary: 'Stops a container: stop signal, time to obey, SIGKILL',
       answers: { 200: ofSchema(EmptyAnswer, '`{}` (201 below 0.8)'), 404: UNKNOWN },
       handle: async ({ parameters, version }) => {
-        await pods.stopContainer(parameters.text('container'));
+        await pods.stopContainer(parameters.text('container'), graceOf(parameters));
         return env(isBelow(version, [0, 8]) ? 201 : 200, {});
       },
     },

@@ -4,6 +4,7 @@ import { type ApiVersion, clientVersion, isBelow } from '../api-version.ts';
 import { type Call, env, type HijackedSession, type PlainRoute, type Route } from '../call.ts';
 import type { ClientTags } from '../client-tags.ts';
 import { ofSchema } from '../describe.ts';
+import { GRACE, graceOf } from '../grace.ts';
 import type { Parameters } from '../parameters.ts';
 import { ActionAnswer, StartAnswer } from '../shapes/schemas.ts';
 import type { RouteContext } from './context.ts';
@@ -17,10 +18,11 @@ export function podRunRoutes({ pods, clientTags }: RouteContext): Route[] {
     startRoute(pods, clientTags),
     {
       ...{ method: 'POST', path: '/pod/stop' },
-      summary: 'Stops a pod: stop signal, 5 s, SIGKILL; its machine ends',
+      summary: 'Stops a pod: stop signal, time to obey, SIGKILL; its machine ends',
       parameters: {
         ...POD,
         'stopVm/stopVM': '`no`: the machine is kept for another pod (below 0.6 unless it is `yes`)',
+        ...GRACE,
       },
       answers: {
         200: ofSchema(ActionAnswer, '`ID`, `Code` (0; below 0.8: 2 machine ended, 4 machine kept), `Cause`'),
@@ -29,7 +31,7 @@ export function podRunRoutes({ pods, clientTags }: RouteContext): Route[] {
       handle: async ({ parameters, version }) => {
         const id = podOf(parameters);
         const keepMachine = keepsMachine(parameters.optional('stopVm', 'stopVM'), version);
-        await pods.stop(id, { keepMachine });
+        await pods.stop(id, { keepMachine, ...graceOf(parameters) });
         return env(200, { ID: id, Code: stopCode(version, !keepMachine), Cause: '' });
       },
     },

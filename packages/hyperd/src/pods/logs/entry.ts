@@ -1,22 +1,37 @@
 import { isUtf8 } from 'node:buffer';
 import type { OutputStream } from '../../guest/index.ts';
+import type { StreamOffsets } from '../pod-records.ts';
 
 /**
- * One entry of a container's log: a line of Docker's json-file driver, with two members more. `offset` is the end of the entry in its stream, which
- * is how a daemon that comes back knows where to resume; `raw` holds the exact bytes (base64) where they are no UTF-8.
+ * One entry of a container's log: a line of Docker's json-file driver, with two members more. `ends` are the offsets that both streams have come to with
+ * it, which is how a daemon that comes back knows where to resume; `raw` holds the exact bytes (base64) where they are no UTF-8.
  */
 export interface LogEntry {
   readonly stream: OutputStream;
   /** RFC 3339, UTC, nine digits of the second. */
   readonly time: string;
   readonly bytes: Buffer;
-  readonly endOffset: number;
+  readonly ends: StreamOffsets;
 }
 
-/** The entry as a line of the file, line feed included. */
-export function encodeEntry({ stream, time, bytes, endOffset }: LogEntry): string {
-  const raw = isUtf8(bytes) ? {} : { raw: bytes.toString('base64') };
-  return `${JSON.stringify({ log: bytes.toString(), stream, time, offset: endOffset, ...raw })}\n`;
+/** The entry as a line of the file, line feed included. `attributes`: what `attributesText` gave, or nothing. */
+export function encodeEntry({ stream, time, bytes, ends }: LogEntry, attributes = ''): string {
+  const raw = isUtf8(bytes) ? '' : `,"raw":"${bytes.toString('base64')}"`;
+  return entryText(bytes.toString(), raw + attributes, { stream, time, ends });
+}
+
+/** As `encodeEntry`, for bytes that are known to be ASCII, given as text. */
+export function encodeAscii(text: string, entry: Omit<LogEntry, 'bytes'>, attributes = ''): string {
+  return entryText(text, attributes, entry);
+}
+
+function entryText(log: string, more: string, { stream, time, ends }: Omit<LogEntry, 'bytes'>): string {
+  return `{"log":${JSON.stringify(log)},"stream":"${stream}","time":"${time}","ends":[${ends.stdout},${ends.stderr}]${more}}\n`;
+}
+
+/** What every entry of a log says besides: Docker's `attrs`. */
+export function attributesText(attributes: Readonly<Record<string, string>>): string {
+  return Object.keys(attributes).length === 0 ? '' : `,"attrs":${JSON.stringify(attributes)}`;
 }
 
 /** The entry in a line of the file; undefined for a line that is damaged or cut. */
@@ -27,11 +42,13 @@ export function decodeEntry(line: string): LogEntry | undefined {
   } catch {
     return undefined; // cut by a crash
   }
-  const { log, stream, time, offset, raw } = value;
-  if (typeof log !== 'string' || typeof time !== 'string' || typeof offset !== 'number') return undefined;
+  const { log, stream, time, ends, raw } = value ?? {};
+  if (typeof log !== 'string' || typeof time !== 'string' || !Array.isArray(ends)) return undefined;
+  const [stdout, stderr] = ends as unknown[];
+  if (typeof stdout !== 'number' || typeof stderr !== 'number') return undefined;
   if (stream !== 'stdout' && stream !== 'stderr') return undefined;
   const bytes = typeof raw === 'string' ? Buffer.from(raw, 'base64') : Buffer.from(log);
-  return { stream, time, bytes, endOffset: offset };
+  return { stream, time, bytes, ends: { stdout, stderr } };
 }
 
 /** Now, with the nine digits that log entries carry. */

@@ -1,7 +1,8 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, renameSync, writeSync } from 'node:fs';
+import { isAscii } from 'node:buffer';
+import { closeSync, fstatSync, ftruncateSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import type { OutputStream } from '../../guest/index.ts';
 import type { StreamOffsets } from '../pod-records.ts';
-import { encodeEntry, timestamp } from './entry.ts';
+import { encodeAscii, encodeEntry, timestamp } from './entry.ts';
 
 /** A longer line is written in parts, the way Docker does it. */
 export const MAX_LINE_BYTES = 16_384;
@@ -11,7 +12,9 @@ export interface LogWriterOptions {
   readonly path: string;
   /** What the log holds already, over all runs: `recoverLog`. */
   readonly offsets: StreamOffsets;
-  /** A file beyond this is put aside as `path.1`. */
+  /** What every entry says besides: `attributesText`. */
+  readonly attributes?: string;
+  /** A file that has come to this is put aside as `path.1`. */
   readonly maxSizeBytes: number;
   /** How many files there are, the current one included. */
   readonly maxFiles: number;
@@ -34,8 +37,9 @@ export class LogWriter {
   readonly #options: LogWriterOptions;
   readonly #partial: Record<OutputStream, Held | undefined> = { stdout: undefined, stderr: undefined };
   readonly #written: Record<OutputStream, number>;
-  #pending: string[] = [];
-  #pendingOffsets: Partial<Record<OutputStream, number>> = {};
+  /** Offsets with all that is pending. */
+  readonly #added: Record<OutputStream, number>;
+  #pending: { readonly text: string; readonly stream: OutputStream; readonly endOffset: number }[] = [];
   #fd: number;
   #size: number;
   #scheduled: NodeJS.Immediate | undefined;
@@ -46,6 +50,7 @@ export class LogWriter {
   constructor(options: LogWriterOptions) {
     this.#options = options;
     this.#written = { ...options.offsets };
+    this.#added = { ...options.offsets };
     this.#fd = openSync(options.path, 'a', 0o640);
     this.#size = fstatSync(this.#fd).size;
   }
@@ -56,15 +61,19 @@ export class LogWriter {
 
   append(stream: OutputStream, chunk: Uint8Array, endOffset: number): void {
     const held = this.#partial[stream];
-    const bytes = held ? Buffer.concat([held.bytes, chunk]) : Buffer.from(chunk);
+    const bytes = held
+      ? Buffer.concat([held.bytes, chunk])
+      : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
     const startOffset = endOffset - bytes.length;
+    const time = timestamp();
+    const text = isAscii(bytes) ? bytes.toString('latin1') : undefined; // what is mostly written, the quick way
     let at = 0;
     while (at < bytes.length) {
       const feed = bytes.indexOf(0x0a, at);
       const lineEnd = feed < 0 ? bytes.length : feed + 1;
       const end = Math.min(lineEnd, at + MAX_LINE_BYTES);
       if (feed < 0 && end - at < MAX_LINE_BYTES) break;
-      this.#add(stream, bytes.subarray(at, end), startOffset + end);
+      this.#add(stream, text?.slice(at, end) ?? bytes.subarray(at, end), startOffset + end, time);
       at = end;
     }
     this.#partial[stream] =
@@ -75,7 +84,7 @@ export class LogWriter {
   finish(stream: OutputStream): void {
     const held = this.#partial[stream];
     this.#partial[stream] = undefined;
-    if (held && !this.#closed) this.#add(stream, held.bytes, held.endOffset);
+    if (held && !this.#closed) this.#add(stream, held.bytes, held.endOffset, timestamp());
   }
 
   /** Writes what there is and lets go of the file. Repeatable. */
@@ -95,32 +104,56 @@ export class LogWriter {
     closeSync(this.#fd);
   }
 
-  #add(stream: OutputStream, bytes: Buffer, endOffset: number): void {
-    this.#pending.push(encodeEntry({ stream, time: timestamp(), bytes, endOffset }));
-    this.#pendingOffsets[stream] = endOffset;
+  #add(stream: OutputStream, line: string | Buffer, endOffset: number, time: string): void {
+    this.#added[stream] = endOffset;
+    const { attributes } = this.#options;
+    const entry = { stream, time, ends: this.#added };
+    const text =
+      typeof line === 'string'
+        ? encodeAscii(line, entry, attributes)
+        : encodeEntry({ ...entry, bytes: line }, attributes);
+    this.#pending.push({ text, stream, endOffset });
     if (!this.#failing) this.#scheduled ??= setImmediate(() => this.#flush());
   }
 
   #flush(): void {
     clearImmediate(this.#scheduled);
     this.#scheduled = undefined;
-    if (this.#pending.length === 0 || this.#closed) return;
-    const data = Buffer.from(this.#pending.join(''));
-    try {
-      this.#write(data);
-    } catch (error) {
-      this.#fail(error);
-      return;
+    while (this.#pending.length > 0 && !this.#closed) {
+      const count = this.#fitting();
+      try {
+        this.#write(
+          Buffer.from(
+            this.#pending
+              .slice(0, count)
+              .map(({ text }) => text)
+              .join(''),
+          ),
+        );
+      } catch (error) {
+        this.#fail(error);
+        return;
+      }
+      this.#failing = false;
+      const done = this.#pending.splice(0, count);
+      for (const { stream, endOffset } of done) this.#written[stream] = endOffset;
+      for (const stream of ['stdout', 'stderr'] as const)
+        if (done.some((entry) => entry.stream === stream))
+          this.#options.onDurable(stream, this.#written[stream]);
+      if (this.#size >= this.#options.maxSizeBytes) this.#rotate();
     }
-    this.#failing = false;
-    this.#pending = [];
-    const offsets = this.#pendingOffsets;
-    this.#pendingOffsets = {};
-    for (const [stream, offset] of Object.entries(offsets) as [OutputStream, number][]) {
-      this.#written[stream] = offset;
-      this.#options.onDurable(stream, offset);
+  }
+
+  /** How many of the pending entries fill up the file. */
+  #fitting(): number {
+    let room = this.#options.maxSizeBytes - this.#size;
+    let count = 0;
+    for (const { text } of this.#pending) {
+      count++;
+      room -= text.length;
+      if (room <= 0) break;
     }
-    if (this.#size >= this.#options.maxSizeBytes) this.#rotate();
+    return count;
   }
 
   /** All of it or nothing: a part that fits on a full disk is taken back. */
@@ -155,8 +188,9 @@ export class LogWriter {
   }
 }
 
-/** Moves NAME.1 to NAME.2 and so on, NAME to NAME.1; opens a new NAME. With one file only, it starts over. */
+/** Moves NAME.1 to NAME.2 and so on, NAME to NAME.1, the last one away; opens a new NAME. Who reads an old one still has it. */
 function rotateFiles(path: string, maxFiles: number): number {
+  if (maxFiles === 1) rmSync(path, { force: true });
   for (let number = maxFiles - 2; number >= 0; number--) {
     const from = number === 0 ? path : `${path}.${number}`;
     try {
@@ -165,5 +199,5 @@ function rotateFiles(path: string, maxFiles: number): number {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
   }
-  return openSync(path, maxFiles === 1 ? 'w' : 'a', 0o640);
+  return openSync(path, 'a', 0o640);
 }

@@ -6,12 +6,13 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { OutputStream } from '../../guest/index.ts';
 import type { LogOptions } from '../pod-service.ts';
-import { decodeEntry } from './entry.ts';
+import { decodeEntry, type LogEntry } from './entry.ts';
 import { LogWriter, MAX_LINE_BYTES } from './log-writer.ts';
 import { type LogActivity, readLog } from './read-log.ts';
 import { recoverLog } from './recover-log.ts';
 
 const MAX_FILES = 3;
+const ALL = { stdout: true, stderr: true, follow: false, signal: new AbortController().signal };
 const never: LogActivity = { changed: () => Promise.resolve(), isOpen: () => false };
 
 async function inDirectory(work: (path: string) => void | Promise<void>): Promise<void> {
@@ -23,16 +24,16 @@ async function inDirectory(work: (path: string) => void | Promise<void>): Promis
   }
 }
 
-function openWriter(path: string, maxSizeBytes = 1 << 20): LogWriter {
+function openWriter(path: string, maxSizeBytes = 1 << 20, maxFiles = MAX_FILES): LogWriter {
   return new LogWriter({
-    ...{ path, offsets: recoverLog(path, MAX_FILES), maxSizeBytes, maxFiles: MAX_FILES },
+    ...{ path, offsets: recoverLog(path, maxFiles), maxSizeBytes, maxFiles },
     onDurable: () => undefined,
     onError: (error) => assert.fail(String(error)),
   });
 }
 
 async function read(path: string, options: Partial<LogOptions> = {}, activity = never) {
-  const all = { stdout: true, stderr: true, follow: false, signal: new AbortController().signal, ...options };
+  const all = { ...ALL, ...options };
   const found: { stream: OutputStream; text: string }[] = [];
   for await (const { stream, bytes } of readLog(path, MAX_FILES, all, activity))
     found.push({ stream, text: bytes.toString('latin1') });
@@ -160,28 +161,73 @@ test('tail gives the last lines of the chosen streams, since what came later', (
     );
   }));
 
-test('a follower sees what comes, over rotations, until the log is closed', () =>
-  inDirectory(async (path) => {
-    let wake = Promise.withResolvers<void>();
-    let isOpen = true;
-    const notify = () => {
-      wake.resolve();
-      wake = Promise.withResolvers();
-    };
-    const activity: LogActivity = { changed: () => wake.promise, isOpen: () => isOpen };
-    const writer = openWriter(path, 300);
-    const following = read(path, { follow: true }, activity);
-    for (let i = 1; i <= 20; i++) {
-      writer.append('stdout', Buffer.from(`${i}\n`.padStart(4)), i * 4);
-      await new Promise((resolve) => setTimeout(resolve, 2));
+for (const maxFiles of [1, 100]) {
+  test(`a follower misses nothing over rotations with ${maxFiles} files, until the log is closed`, () =>
+    inDirectory(async (path) => {
+      let wake = Promise.withResolvers<void>();
+      let isOpen = true;
+      const notify = () => {
+        wake.resolve();
+        wake = Promise.withResolvers();
+      };
+      const activity: LogActivity = { changed: () => wake.promise, isOpen: () => isOpen };
+      const writer = openWriter(path, 300, maxFiles);
+      const seen: number[] = [];
+      const follow = { ...ALL, follow: true };
+      const following = (async () => {
+        for await (const { bytes } of readLog(path, maxFiles, follow, activity)) seen.push(Number(bytes));
+      })();
+      for (let i = 1; i <= 60; i++) {
+        writer.append('stdout', Buffer.from(`${i}\n`.padStart(4)), i * 4);
+        await new Promise((resolve) => setImmediate(resolve));
+        notify();
+        // What is put away before it was read is lost with one file: its writer waits for the reader.
+        while (maxFiles === 1 && seen.length < i) await new Promise((resolve) => setImmediate(resolve));
+      }
+      writer.close();
+      isOpen = false;
       notify();
-    }
-    writer.close();
-    isOpen = false;
-    notify();
-    assert.deepEqual(
-      (await following).map(({ text }) => Number(text)),
-      Array.from({ length: 20 }, (_, i) => i + 1),
+      await following;
+      assert.deepEqual(
+        seen,
+        Array.from({ length: 60 }, (_, i) => i + 1),
+      );
+    }));
+}
+
+test('tail and since find the same from the end as reading all of it does, whatever the lines, over files', () =>
+  inDirectory(async (path) => {
+    const line = fc.record({
+      stream: fc.constantFrom('stdout', 'stderr'),
+      length: fc.constantFrom(0, 5, 300, 20_000),
+    });
+    const lines = fc.array(line, { maxLength: 40 });
+    await fc.assert(
+      fc.asyncProperty(lines, fc.nat(45), fc.nat(), async (written, tail, pick) => {
+        for (let number = 0; number < MAX_FILES; number++)
+          rmSync(number === 0 ? path : `${path}.${number}`, { force: true });
+        const writer = openWriter(path, 30_000);
+        const ends = { stdout: 0, stderr: 0 };
+        for (const { stream, length } of written as { stream: OutputStream; length: number }[]) {
+          ends[stream] += length + 1;
+          writer.append(stream, Buffer.from(`${'"'.repeat(length)}\n`), ends[stream]);
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        writer.close();
+        const all = await read(path);
+        assert.deepEqual(await read(path, { tail }), tail === 0 ? [] : all.slice(-tail));
+        const onlyErrors = all.filter(({ stream }) => stream === 'stderr');
+        assert.deepEqual(
+          await read(path, { tail, stdout: false }),
+          tail === 0 ? [] : onlyErrors.slice(-tail),
+        );
+        const entries: LogEntry[] = [];
+        for await (const entry of readLog(path, MAX_FILES, ALL, never)) entries.push(entry);
+        const since = new Date(Date.parse(entries[pick % (entries.length || 1)]?.time ?? '2026-01-01'));
+        const late = entries.filter(({ time }) => Date.parse(time) >= since.getTime());
+        assert.equal((await read(path, { since })).length, late.length);
+      }),
+      { numRuns: 30 },
     );
   }));
 

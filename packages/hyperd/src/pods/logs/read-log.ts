@@ -14,7 +14,7 @@ export interface LogActivity {
 }
 
 /**
- * The entries that `options` select, oldest first; with `follow`, goes on until the container has ended. Holds no more than the `tail` last entries in memory.
+ * The entries that `options` select, oldest first; with `follow`, goes on until the container has ended. `tail` and `since` are looked for from the end.
  */
 export async function* readLog(
   path: string,
@@ -22,9 +22,9 @@ export async function* readLog(
   options: LogOptions,
   activity: LogActivity,
 ): AsyncGenerator<LogEntry> {
-  await using cursor = new LogCursor(path, maxFiles);
+  using cursor = new LogCursor(path, maxFiles);
   using end = until(options);
-  if (options.tail !== undefined) yield* await lastEntries(cursor, options, options.tail);
+  if (options.tail !== undefined || options.since !== undefined) await cursor.seekBack(isBefore(options));
   for (;;) {
     // Asked before reading: what is written until then is seen, and what comes later wakes us.
     const wasOpen = activity.isOpen();
@@ -38,15 +38,14 @@ export async function* readLog(
   }
 }
 
-async function lastEntries(cursor: LogCursor, options: LogOptions, count: number): Promise<LogEntry[]> {
-  const last: LogEntry[] = [];
-  for (let entry = await cursor.next(); entry; entry = await cursor.next()) {
-    if (isLate(entry, options)) break;
-    if (!wanted(entry, options)) continue;
-    last.push(entry);
-    if (last.length > count) last.shift();
-  }
-  return last;
+/** Tells of entries, the last one first, whether they come before those that are to be read. */
+function isBefore(options: LogOptions): (entry: LogEntry) => boolean {
+  let missing = options.tail ?? Number.POSITIVE_INFINITY;
+  return (entry) => {
+    if (options.since !== undefined && Date.parse(entry.time) < options.since.getTime()) return true;
+    if (isLate(entry, options) || !wanted(entry, options)) return false;
+    return missing-- <= 0;
+  };
 }
 
 /** Aborted with the reader's signal, and at the time until which it follows. */

@@ -1,64 +1,44 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync } from 'node:fs';
 import type { StreamOffsets } from '../pod-records.ts';
 import { decodeEntry } from './entry.ts';
 
-const CHUNK_BYTES = 65_536;
+/** More than an entry can have, however its bytes are written. */
+const TAIL_BYTES = 512 * 1024;
 
 /**
- * What a log holds of each stream, over all runs. A last line that a crash has cut is taken off the file. Reads from the end, as far as is needed to find
- * an entry of each stream.
+ * What a log holds of each stream, over all runs: what its last whole entry says. A last line that a crash has cut is taken off the file.
  */
 export function recoverLog(path: string, maxFiles: number): StreamOffsets {
-  cutTornLine(path);
-  const found: { stdout?: number; stderr?: number } = {};
   for (let number = 0; number < maxFiles; number++) {
-    const lines = readLines(number === 0 ? path : `${path}.${number}`);
-    for (const line of lines.reverse()) {
-      const entry = decodeEntry(line);
-      if (entry) found[entry.stream] ??= entry.endOffset;
-      if (found.stdout !== undefined && found.stderr !== undefined) break;
-    }
-    if (found.stdout !== undefined && found.stderr !== undefined) break;
+    const found = lastEnds(number === 0 ? path : `${path}.${number}`, number === 0);
+    if (found) return found;
   }
-  return { stdout: found.stdout ?? 0, stderr: found.stderr ?? 0 };
+  return { stdout: 0, stderr: 0 };
 }
 
-function readLines(path: string): string[] {
-  try {
-    return readFileSync(path, 'utf8')
-      .split('\n')
-      .filter((line) => line !== '');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-function cutTornLine(path: string): void {
+/** Of the last whole entry in the file's last part; `cut`: what is behind its last line feed goes. */
+function lastEnds(path: string, cut: boolean): StreamOffsets | undefined {
   let fd: number;
   try {
-    fd = openSync(path, 'r+');
+    fd = openSync(path, cut ? 'r+' : 'r');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
   try {
     const { size } = fstatSync(fd);
-    const end = endOfLastLine(fd, size);
-    if (end < size) ftruncateSync(fd, end);
+    const start = Math.max(0, size - TAIL_BYTES);
+    const tail = Buffer.alloc(size - start);
+    const bytes = tail.subarray(0, readSync(fd, tail, 0, tail.length, start));
+    const end = bytes.lastIndexOf(0x0a) + 1;
+    if (cut && end < bytes.length) ftruncateSync(fd, start + end);
+    const lines = bytes.toString('utf8', 0, end).split('\n').reverse();
+    for (const line of lines) {
+      const entry = line === '' ? undefined : decodeEntry(line);
+      if (entry) return entry.ends;
+    }
+    return undefined;
   } finally {
     closeSync(fd);
   }
-}
-
-function endOfLastLine(fd: number, size: number): number {
-  const chunk = Buffer.alloc(CHUNK_BYTES);
-  for (let end = size; end > 0; ) {
-    const start = Math.max(0, end - CHUNK_BYTES);
-    const bytes = chunk.subarray(0, readSync(fd, chunk, 0, end - start, start));
-    const feed = bytes.lastIndexOf(0x0a);
-    if (feed >= 0) return start + feed + 1;
-    end = start;
-  }
-  return 0;
 }

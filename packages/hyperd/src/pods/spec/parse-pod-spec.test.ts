@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { TSchema } from 'typebox';
 import { HyperError, isHyperError } from '../../errors.ts';
 import { parseContainerSpec, parsePodSpec } from './parse-pod-spec.ts';
+import { PodSchema } from './schema.ts';
 
 const withContainer = (container: object): object => ({ containers: [{ image: 'busybox', ...container }] });
 
@@ -233,6 +235,42 @@ const refused: readonly (readonly [string, unknown, RegExp])[] = [
     /containerPort" is "80-10.0.2.15:22"/,
   ],
   [
+    'an unknown limit',
+    withContainer({ ulimits: [{ name: 'files', hard: 2, soft: 1 }] }),
+    /"containers\[0\].ulimits\[0\].name" is "files", want one of as, core/,
+  ],
+  [
+    'a limit given twice',
+    withContainer({ ulimits: [{ name: 'nofile' }, { name: 'NOFILE' }] }),
+    /"containers\[0\].ulimits\[1\].name" is "NOFILE", which is limited twice/,
+  ],
+  [
+    'a stop signal that there is not',
+    withContainer({ StopSignal: 'SIGNOTHING' }),
+    /"containers\[0\].StopSignal" is "SIGNOTHING", want a name such as TERM/,
+  ],
+  [
+    'a relative working directory',
+    withContainer({ workdir: 'tmp' }),
+    /"containers\[0\].workdir" is "tmp", want an absolute path/,
+  ],
+  [
+    'a kernel setting outside of /proc/sys',
+    withContainer({ sysctl: { 'net/../../x': '1' } }),
+    /"containers\[0\].sysctl" has the key "net\/..\/..\/x", want a name/,
+  ],
+  [
+    'a user of two lines',
+    withContainer({ user: { name: 'a\nb' } }),
+    /"containers\[0\].user" has the name "a\\nb"/,
+  ],
+  [
+    'a bad size of logs',
+    { log: { config: { 'max-size': 'x' } } },
+    /"log.config.max-size" is "x", want a size/,
+  ],
+  ['memory as text', { resource: { memory: '128' } }, /"resource.memory" is "128", want an integer/],
+  [
     'a soft limit above the hard one',
     withContainer({ ulimits: [{ name: 'nofile', soft: 2, hard: 1 }] }),
     /soft limit 2 above/,
@@ -293,5 +331,73 @@ test('parsePodSpec() answers any JSON with a specification that it accepts again
         assert.ok(error instanceof HyperError && error.code === 'invalid-spec', String(error));
       }
     }),
+  );
+});
+
+/** Values of the right types, mostly, for a schema: words that mean something, and some that break rules. */
+function valuesOf(schema: TSchema): fc.Arbitrary<unknown> {
+  const words = [
+    '',
+    'a',
+    'web',
+    'busybox',
+    '80',
+    '1-3',
+    'tcp',
+    '/tmp',
+    '0755',
+    'always',
+    'nofile',
+    'TERM',
+    '10m',
+  ];
+  const { type, properties, items, patternProperties } = schema as unknown as {
+    type: string;
+    properties?: Record<string, TSchema>;
+    items?: TSchema;
+    patternProperties?: Record<string, TSchema>;
+  };
+  switch (type) {
+    case 'string':
+      return fc.oneof(
+        { weight: 5, arbitrary: fc.constantFrom(...words) },
+        { weight: 1, arbitrary: fc.string() },
+      );
+    case 'boolean':
+      return fc.boolean();
+    case 'integer':
+      return fc.oneof(fc.constantFrom(0, 1, 80, -1), fc.integer());
+    case 'array':
+      return fc.array(valuesOf(items as TSchema), { maxLength: 3 });
+    default: {
+      if (patternProperties) {
+        const [values] = Object.values(patternProperties);
+        return fc.dictionary(
+          fc.constantFrom('a', 'max-size', 'net.core.x', '__proto__'),
+          valuesOf(values as TSchema),
+        );
+      }
+      const entries = Object.entries(properties ?? {}).map(([key, value]) => [
+        key,
+        fc.option(valuesOf(value), { freq: 3, nil: null }),
+      ]);
+      return fc.record(Object.fromEntries(entries), { requiredKeys: [] });
+    }
+  }
+}
+
+test('parsePodSpec() refuses a specification of right types with a HyperError, or makes one that holds only what was checked', () => {
+  fc.assert(
+    fc.property(valuesOf(PodSchema), (value) => {
+      try {
+        const pod = parsePodSpec(value);
+        assert.ok(pod.resource.vcpus >= 1 && pod.resource.memoryMib >= 1);
+        assert.match(pod.id, /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/);
+      } catch (error) {
+        assert.ok(error instanceof HyperError, String(error));
+        assert.ok(['invalid-spec', 'unsupported'].includes(error.code), error.code);
+      }
+    }),
+    { numRuns: 500 },
   );
 });

@@ -1,7 +1,9 @@
 import { isIP, isIPv4 } from 'node:net';
 import { HyperError } from '../../errors.ts';
 import { USER_MODE_ADDRESS } from '../../networks/user-mode.ts';
+import { checkLogChoice } from '../logs/log-settings.ts';
 import type { RestartPolicy } from './pod-spec.ts';
+import { checkProcess } from './process-rules.ts';
 import type { ContainerJson, PodJson, ServicesJson } from './schema.ts';
 import { checkCache, checkVolume, checkVolumeReferences } from './volume-rules.ts';
 
@@ -28,6 +30,7 @@ export function checkPod(pod: PodJson): void {
   const volumes = namesOf(pod.volumes ?? [], 'Volumes name does not unique', 'volumes');
   const files = namesOf(pod.files ?? [], 'Files name does not unique', 'files');
   checkServices(pod.services ?? []);
+  checkLogChoice({ type: pod.log?.type ?? '', config: pod.log?.config ?? {} }, 'log');
   const names = new Set<string>();
   for (const [index, container] of (pod.containers ?? []).entries()) {
     checkContainer(container, `containers[${index}]`, { volumes, files });
@@ -58,7 +61,7 @@ export function checkContainer(container: ContainerJson, place: string, pod: Pod
     if (envs.has(env)) refuse(`environment name are not unique: "${env}"`);
     envs.add(env);
   }
-  checkWords(container, at);
+  checkProcess(container, at);
   checkFiles(container, at, pod.files);
   checkVolumeReferences(container, at, pod.volumes);
   if (container.cache) checkCache(container.cache, `${at}cache`);
@@ -165,18 +168,6 @@ export function checkServices(services: ServicesJson): void {
 function checkEndpoint(address = '', port = 0, place: string): void {
   if (isIPv4(address) && address !== '0.0.0.0' && port > 0) return;
   refuse(`"${place}" is "${address}:${port}", want an IPv4 address and a port from 1 to 65535`);
-}
-
-function checkWords(container: ContainerJson, at: string): void {
-  for (const key of ['command', 'entrypoint'] as const) {
-    const index = (container[key] ?? []).findIndex((word) => word.includes('\0'));
-    if (index >= 0) refuse(`"${at}${key}[${index}]" has a NUL character`);
-  }
-  for (const [index, { name, hard = 0, soft = 0 }] of (container.ulimits ?? []).entries()) {
-    if (!name) refuse(`"${at}ulimits[${index}].name" is missing`);
-    if (hard !== -1 && (soft > hard || soft === -1))
-      refuse(`"${at}ulimits[${index}]" has soft limit ${soft} above its hard limit ${hard}`);
-  }
 }
 
 function checkFiles(container: ContainerJson, at: string, files: ReadonlySet<string>): void {
