@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -37,6 +37,17 @@ test('an ordinary user runs a pod, no root needed', {
     await using daemon = await startDaemon({ uid: NOBODY, checkout });
     const result = await daemon.hyperctl(['run', '--rm', 'busybox', 'id', '-u']);
     assert.deepEqual([result.code, result.stdout], [0, '0\n'], result.stderr + daemon.log());
+    // Root in the guest is that user on the host; there is no other one.
+    const source = mkdtempSync(join(tmpdir(), 'hyu-'));
+    chownSync(source, NOBODY, NOBODY);
+    const script =
+      'echo x > /data/f; echo y > /named/f; stat -c %u /data/f; chown 5 /data/f 2> /dev/null || echo refused';
+    const volumes = ['-v', `${source}:/data`, '-v', 'named:/named'];
+    const shared = await daemon.hyperctl(['run', '--rm', ...volumes, 'busybox', 'sh', '-c', script]);
+    assert.equal(shared.stdout, '0\nrefused\n', shared.stderr + daemon.log());
+    assert.equal(statSync(join(source, 'f')).uid, NOBODY);
+    assert.equal((await daemon.hyperctl(['volume', 'rm', 'named'])).stdout, 'named\n');
+    rmSync(source, { recursive: true });
   } finally {
     rmSync(checkout, { recursive: true, force: true });
   }

@@ -2,26 +2,17 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "files.h"
 #include "job.h"
 #include "loop.h"
+#include "text.h"
 
 enum { LOOK_MS = 500, SLABINFO_MAX = 1 << 16 };
 
 static struct timer timer;
 static uint32_t most; // 0: no bound
 static bool reclaiming;
-
-uint64_t share_inodes_in(const char *slabinfo, const char *name) {
-  size_t length = strlen(name);
-  for (const char *line = slabinfo; line; line = strchr(line, '\n')) {
-    if (*line == '\n') line++;
-    if (strncmp(line, name, length) == 0 && line[length] == ' ') return strtoull(line + length, NULL, 10);
-  }
-  return 0;
-}
 
 // All inodes of the machine: asked for first, as it costs next to nothing.
 static uint64_t all_inodes(void) {
@@ -31,7 +22,7 @@ static uint64_t all_inodes(void) {
 
 static uint64_t share_inodes(void) {
   static char text[SLABINFO_MAX];
-  return file_read_all("/proc/slabinfo", text, sizeof text) ? share_inodes_in(text, "fuse_inode") : 0;
+  return file_read_all("/proc/slabinfo", text, sizeof text) ? text_number_behind(text, "fuse_inode") : 0;
 }
 
 static int reclaim(const void *argument) {

@@ -8,7 +8,4 @@
 // From now on at most about so many; the least of what was said counts.
 void share_inodes_bound(uint32_t files);
 
-// How many objects of the cache `name` the text of /proc/slabinfo tells of; 0: none, or no such cache.
-uint64_t share_inodes_in(const char *slabinfo, const char *name);
-
 #endif

@@ -1,5 +1,6 @@
 #include "text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 // Length of the well-formed sequence at `at` (RFC 3629), 0: there is none.
@@ -57,4 +58,13 @@ bool text_number(const char *text, uint64_t limit, uint64_t *number) {
   }
   *number = value;
   return true;
+}
+
+uint64_t text_number_behind(const char *text, const char *key) {
+  size_t length = strlen(key);
+  for (const char *line = text; line; line = strchr(line, '\n')) {
+    if (*line == '\n') line++;
+    if (strncmp(line, key, length) == 0 && line[length] == ' ') return strtoull(line + length, NULL, 10);
+  }
+  return 0;
 }

@@ -15,5 +15,7 @@ bool text_is_name(const char *text);
 bool text_is_path_of_names(const char *text);
 // A decimal number 0..limit, nothing else around it.
 bool text_number(const char *text, uint64_t limit, uint64_t *number);
+// The number behind `key` and spaces, where a line begins so; 0: none does.
+uint64_t text_number_behind(const char *text, const char *key);
 
 #endif
