@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import { HyperError } from '../errors.ts';
 import {
+  type ChangedLayer,
   type ExitStatus,
   type GuestBind,
   type GuestProcess,
@@ -23,6 +23,8 @@ const HOSTNAME = 'buildhost';
 /** More layers than this are put together to one file system first. */
 const MAX_STACK = 100;
 const OUTPUT_GRACE_MS = 30_000;
+/** How long SIGKILL may take, in ms. */
+const KILL_GRACE_MS = 10_000;
 
 export interface MachineParts {
   readonly machines: MachineService;
@@ -43,7 +45,6 @@ export interface StepProcess {
   readonly binds: readonly GuestBind[];
   readonly noNetwork: boolean;
   readonly timeoutMs: number;
-  readonly signal: AbortSignal;
   /** Resolves when more may come: a program waits for its reader. */
   readonly onOutput: (stream: OutputStream, chunk: Buffer) => Promise<void>;
 }
@@ -65,13 +66,19 @@ export class BuildMachine implements AsyncDisposable {
   readonly #leases: RootfsLease[] = [];
   readonly #scratchPath: string;
   readonly #onEnd: () => void;
+  readonly #signal: AbortSignal;
+  /** Ends it at once: whatever waits for it is told. */
+  readonly #stop = (): void => void this.#machine.stop({ graceMs: 0 });
   /** What lies over the base, the topmost first. */
   readonly #stack: string[] = [];
   #lastProcess = 0;
   #lastDisk = 0;
 
-  private constructor(machine: Machine, scratchPath: string, onEnd: () => void) {
+  private constructor(machine: Machine, scratchPath: string, signal: AbortSignal, onEnd: () => void) {
     this.#machine = machine;
+    this.#signal = signal;
+    signal.addEventListener('abort', this.#stop, { once: true });
+    if (signal.aborted) this.#stop();
     this.#scratchPath = scratchPath;
     this.#onEnd = onEnd;
   }
@@ -85,7 +92,7 @@ export class BuildMachine implements AsyncDisposable {
       scratch.ensure(scratchPath),
     ]);
     if (machine.status === 'rejected') throw machine.reason;
-    const made = new BuildMachine(machine.value, scratchPath, onEnd);
+    const made = new BuildMachine(machine.value, scratchPath, signal, onEnd);
     try {
       if (disk.status === 'rejected') throw disk.reason;
       await machine.value.attachDisk(
@@ -137,7 +144,7 @@ export class BuildMachine implements AsyncDisposable {
     await this.#machine.detachDisk(name);
   }
 
-  /** Runs a step to its end. Rejects `machine`, `canceled`; a step that fails resolves. */
+  /** Runs a step to its end. Rejects `machine`, also where the build is aborted; a step that fails resolves. */
   async run(step: StepProcess): Promise<FinishedStep> {
     const { agent } = this.#machine;
     const id = `s${++this.#lastProcess}`;
@@ -155,7 +162,7 @@ export class BuildMachine implements AsyncDisposable {
       output,
     );
     output.bind(process);
-    const { exit, isTimedOut } = await this.#end(process, step);
+    const { exit, isTimedOut } = await this.#end(process, step.timeoutMs);
     await output.ended();
     await process.release();
     await agent.removeContainer(id, { deleteUpper: false });
@@ -167,38 +174,48 @@ export class BuildMachine implements AsyncDisposable {
       ...step.binds.map(({ target }) => target),
       ...step.files.map(({ path }) => path),
     ];
-    return { exit, isTimedOut, changes: () => layerTar(this.#builtin, { upper, lowers, stubs, tidy: true }) };
+    return {
+      exit,
+      isTimedOut,
+      changes: () => this.#changes({ upper, lowers, stubs, tidy: true }, step.timeoutMs),
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#signal.removeEventListener('abort', this.#stop);
     await this.#machine.stop({ graceMs: 0 });
     for (const lease of this.#leases.splice(0)) lease[Symbol.dispose]();
     await rm(this.#scratchPath, { force: true });
     this.#onEnd();
   }
 
-  /** The step's end, by itself, by the time or by the build's. */
+  /** The step's end, by itself or by the time. A guest that does not end it loses its machine. */
   async #end(
     process: GuestProcess,
-    { timeoutMs, signal }: StepProcess,
+    timeoutMs: number,
   ): Promise<{ readonly exit: ExitStatus; readonly isTimedOut: boolean }> {
     let isTimedOut = false;
-    const kill = (): void => {
-      process.signal(9).catch(() => undefined); // it has just ended
-    };
+    let givingUp: NodeJS.Timeout | undefined;
     const timer = setTimeout(() => {
       isTimedOut = true;
-      kill();
+      process.signal(9).catch(() => undefined); // it has just ended
+      givingUp = setTimeout(this.#stop, KILL_GRACE_MS);
     }, timeoutMs);
-    signal.addEventListener('abort', kill, { once: true });
-    if (signal.aborted) kill();
     try {
-      const exit = await process.exited;
-      if (signal.aborted) throw new HyperError('canceled', 'build: canceled');
-      return { exit, isTimedOut };
+      return { exit: await process.exited, isTimedOut };
     } finally {
       clearTimeout(timer);
-      signal.removeEventListener('abort', kill);
+      clearTimeout(givingUp);
+    }
+  }
+
+  /** A guest that does not get on with packing loses its machine, too. */
+  async *#changes(layer: ChangedLayer, timeoutMs: number): AsyncGenerator<Buffer> {
+    const timer = setTimeout(this.#stop, timeoutMs);
+    try {
+      yield* layerTar(this.#builtin, layer);
+    } finally {
+      clearTimeout(timer);
     }
   }
 

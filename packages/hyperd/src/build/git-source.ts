@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError } from '../errors.ts';
 
@@ -41,19 +41,11 @@ export async function* gitTar(
       `fetch "${url}#${ref}:${subdirectory}": it is not an address of a repository`,
     );
   await run(directory, ['init', '--quiet', '--bare', '.'], signal);
-  await writeFile(join(directory, 'info/attributes'), '* -export-ignore -export-subst\n').catch(
-    () => undefined,
-  ); // no such directory: no such file either
+  await mkdir(join(directory, 'info'), { recursive: true });
+  await writeFile(join(directory, 'info/attributes'), '* -export-ignore -export-subst\n');
   await run(directory, ['fetch', '--quiet', '--depth=1', '--no-tags', '--', url, ref || 'HEAD'], signal);
   const tree = subdirectory === '' ? 'FETCH_HEAD' : `FETCH_HEAD:${subdirectory.replace(/^\/+|\/+$/g, '')}`;
   yield* output(directory, ['-c', 'tar.umask=0022', 'archive', '--format=tar', tree], signal);
-}
-
-/** The commit that was fetched. */
-export async function fetchedCommit(directory: string, signal: AbortSignal): Promise<string> {
-  const parts: Buffer[] = [];
-  for await (const part of output(directory, ['rev-parse', 'FETCH_HEAD'], signal)) parts.push(part);
-  return Buffer.concat(parts).toString().trim();
 }
 
 async function run(directory: string, args: readonly string[], signal: AbortSignal): Promise<void> {

@@ -153,7 +153,13 @@ export class RunMounts {
     const disk = await this.#scope.cacheDisk(id);
     undo.push(async () => disk[Symbol.dispose]());
     const name = await machine.addCacheDisk(disk.path);
-    undo.push(() => machine.removeDisk(name));
+    undo.push(async () => {
+      try {
+        await machine.removeDisk(name);
+      } catch {
+        await machine[Symbol.asyncDispose](); // it is of no use any more, and must not keep the disk
+      }
+    });
     return {
       ...{ source: `${name}/data`, target, create: true, readOnly: isTrue(fields.get('readonly')) },
       ...{

@@ -68,7 +68,6 @@ export class RunStep {
       ...{
         noNetwork: instruction.network === 'none',
         timeoutMs: this.#scope.stepTimeoutMs,
-        signal: this.#scope.signal,
       },
       onOutput: (stream, chunk) => output.take(stream, chunk),
     });

@@ -331,11 +331,11 @@ export class StageBuild {
       cache.put(key, { layer: undefined, created }, 0);
       return;
     }
-    layer.blob.then(
-      (blob) =>
-        cache.put(key, { layer: { diffId: layer.diffId, blob }, created }, layer.tarBytes + blob.size),
-      () => undefined, // the build fails with it
-    );
+    const remember = async (): Promise<void> => {
+      const blob = await layer.blob;
+      cache.put(key, { layer: { diffId: layer.diffId, blob }, created }, layer.tarBytes + blob.size);
+    };
+    remember().catch(() => undefined); // what is not remembered is made again; a blob that failed fails the build
   }
 
   async #add(layer: Made, text: string, created: string, isInMachine: boolean): Promise<void> {

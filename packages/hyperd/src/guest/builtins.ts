@@ -98,6 +98,7 @@ async function* outputOf(
 ): AsyncGenerator<Buffer> {
   const output = new BuiltinOutput();
   const { process, release } = await start(builtin, output);
+  process.exited.catch((error: unknown) => output.fail(error)); // the machine is gone: nothing more comes
   let hasEnded = false;
   try {
     for (let next = await output.next(); next; next = await output.next()) {
@@ -109,9 +110,11 @@ async function* outputOf(
     if (exitCode !== 0) throw await output.failure(what, 'not-found');
   } finally {
     // One that has frozen a container lets it go on first; the init of a container hears of nothing but SIGKILL.
-    if (!hasEnded) await kill(process, builtin.builtin === 'layer' ? SIGTERM : SIGKILL);
-    await process.exited;
-    await release();
+    if (!hasEnded && !output.isLost) {
+      await kill(process, builtin.builtin === 'layer' ? SIGTERM : SIGKILL);
+      await process.exited;
+    }
+    if (!output.isLost) await release();
   }
 }
 
@@ -142,6 +145,7 @@ class BuiltinOutput implements OutputSink {
   readonly #pieces: { readonly chunk: Buffer; readonly endOffset: number }[] = [];
   #said = Buffer.alloc(0);
   #hasEnded = false;
+  #failure: { readonly error: unknown } | undefined;
   readonly #hasSaid = Promise.withResolvers<void>();
   #arrived = Promise.withResolvers<void>();
 
@@ -158,11 +162,23 @@ class BuiltinOutput implements OutputSink {
     this.#wake();
   }
 
-  /** The next piece of stdout; undefined at its end. */
+  get isLost(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  /** Nothing more comes, and why. */
+  fail(error: unknown): void {
+    this.#failure = { error };
+    this.#hasSaid.resolve();
+    this.#wake();
+  }
+
+  /** The next piece of stdout; undefined at its end. Throws what the process was lost for. */
   async next(): Promise<{ readonly chunk: Buffer; readonly endOffset: number } | undefined> {
     for (;;) {
       const piece = this.#pieces.shift();
       if (piece || this.#hasEnded) return piece;
+      if (this.#failure) throw this.#failure.error;
       await this.#arrived.promise;
     }
   }
