@@ -7,10 +7,11 @@ import * as images from './images.mjs';
 import { median } from './processes.mjs';
 import * as start from './start.mjs';
 import { withSurroundings } from './surroundings.mjs';
+import * as volumes from './volumes.mjs';
 
 const PEER_PACKAGES = ['docker.io', 'iptables', 'mmdebstrap', 'skopeo', 'docker-registry'];
 const ROUNDS = Number(process.env.ROUNDS ?? 7);
-const GROUPS = [start, build, images];
+const GROUPS = [start, build, images, volumes];
 
 function wanted(names) {
   const unknown = names.find((name) => !GROUPS.some((group) => group.name === name));
