@@ -103,14 +103,18 @@ static void put_together(const char *name, int count, char **entries) {
   if (mount_setattr(AT_FDCWD, name, 0, &attributes, sizeof attributes) < 0) fail("make %s read-only", name);
 }
 
+// The socket has its name only once it can be connected to.
 static void listen_at(const char *path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
+  const char *draft = format("%s.tmp", path);
   errno = ENAMETOOLONG;
-  if (strlen(path) >= sizeof address.sun_path) fail("listen at %s", path);
-  strcpy(address.sun_path, path);
+  if (strlen(draft) >= sizeof address.sun_path) fail("listen at %s", path);
+  strcpy(address.sun_path, draft);
   int fd = socket(AF_UNIX, SOCK_STREAM, 0);
   umask(077);
-  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0) fail("listen at %s", path);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0 || rename(draft, path) < 0) {
+    fail("listen at %s", path);
+  }
   umask(0);
   if (fd != SOCKET_FD && (dup2(fd, SOCKET_FD) < 0 || close(fd) < 0)) fail("listen at %s", path);
 }

@@ -129,23 +129,26 @@ test('a single file, several places of one directory, and volumes inside volumes
   assert.deepEqual(readdirSync(source).sort(), ['hosts', 'inner']);
 });
 
-test("a target that leads out of the container by a link stays in it; the kernel's own places are refused", async () => {
+test("links of an image on the way to a volume stay in the container; the kernel's own places are refused", async () => {
   const source = directory('target', { mark: 'mounted\n' });
-  const setUp = 'rm -rf /t; ln -s ../../../../../tmp/deep /t; ln -s /proc /p';
-  const spec = {
-    id: 'links',
-    volumes: [{ name: 'v', source, format: 'vfs' }],
-    containers: [
-      {
-        name: 'links-a',
-        image: 'busybox',
-        command: ['sh', '-c', `[ -e /t/mark ] && cat /tmp/deep/mark || { ${setUp}; }`],
-      },
-    ],
-  };
-  // The first run leaves the links in its root; a further container is not needed: the same one gets the volume with the next pod file.
-  assert.equal((await daemon.hyperctl(['run', '-a', '-p', podFile('links', spec)])).code, 0, daemon.log());
-  await daemon.hyperctl(['rm', 'links']);
+  const archive = join(host, 'links.tar');
+  const links: LayerEntry[] = [
+    { name: 'leads', type: 'symlink', linkName: '../../../../tmp/deep' },
+    { name: 'kernel', type: 'symlink', linkName: '/proc' },
+    { name: 'root', type: 'symlink', linkName: '/' },
+  ];
+  writeFileSync(archive, layoutArchive({ layers: [busyboxLayer(), links], ref: 'links:1' }));
+  assert.equal((await daemon.hyperctl(['load', '-i', archive])).code, 0);
+  const led = await run('-v', `${source}:/leads/in`, 'links:1', 'cat', '/tmp/deep/in/mark', '/leads/in/mark');
+  assert.equal(led.stdout, 'mounted\nmounted\n', led.stderr);
+  for (const path of ['/kernel', '/kernel/sys', '/root']) {
+    const { code, stderr } = await run('-v', `${source}:${path}`, 'links:1', 'true');
+    assert.deepEqual(
+      [code === 0, /the container's root, or the kernel's/.test(stderr)],
+      [false, true],
+      stderr,
+    );
+  }
   for (const path of [
     '/',
     '/proc',
