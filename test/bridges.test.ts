@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Client, createClient } from '@hyperd/client';
 import { collect, eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
@@ -11,14 +14,23 @@ const isRoot = process.getuid?.() === 0;
 const GATEWAY = '192.168.123.1';
 const APART = '10.77.0.0/24';
 const PORT = 8080;
+const WEB = { hostPort: `${PORT}`, containerPort: '80' };
 
 let host: TestNetns;
+let directory: string;
 let daemon: TestDaemon;
 let client: Client;
+/** The host's, as the daemon has it. */
+const resolvConf = (): string => join(directory, 'resolv.conf');
+
 before(async () => {
   if (!isRoot) return;
   host = openNetns(['192.168.123.0/24', APART]);
-  daemon = await startDaemon({ runner: host.runner, args: ['--bridge-ip', `${GATEWAY}/24`] });
+  directory = mkdtempSync(join(tmpdir(), 'bridges-'));
+  writeFileSync(resolvConf(), 'nameserver 127.0.0.53\n');
+  const mount = `mount --bind ${resolvConf()} /etc/resolv.conf && exec "$@"`;
+  const runner = [...host.runner, 'sh', '-ec', mount, 'sh']; // "ip netns" gives it mounts of its own
+  daemon = await startDaemon({ runner, args: ['--bridge-ip', `${GATEWAY}/24`] });
   client = createClient(`unix://${daemon.socket}`);
   await client.createPod(netPod('web', ['serve', 'tcp:80'], { portmappings: [WEB], hostname: 'shop' }));
   await client.createPod(netPod('client', ['serve']));
@@ -29,9 +41,8 @@ after(async () => {
   client?.[Symbol.dispose]();
   await daemon?.[Symbol.asyncDispose]();
   host?.[Symbol.dispose]();
+  if (directory) rmSync(directory, { recursive: true });
 });
-
-const WEB = { hostPort: `${PORT}`, containerPort: '80' };
 
 /** Only root can have bridges. */
 function rootTest(name: string, run: () => Promise<void>): void {
@@ -61,6 +72,29 @@ rootTest('pods of a network find each other by name and address', async () => {
     "as the host's way to the world has it",
   );
 });
+
+rootTest(
+  "other names are asked of the host's name servers, as they are now, one after the other",
+  async () => {
+    const module = JSON.stringify(join(import.meta.dirname, 'support/dns-server.ts'));
+    const serve = `const { serveDns } = await import(${module});
+    await serveDns("${host.world}", { "www.example": "198.51.100.7" }); console.log("ready")`;
+    const server = host.spawnOutside(process.execPath, '--input-type=module', '-e', serve);
+    try {
+      await once(server.stdout as NodeJS.ReadableStream, 'data');
+      assert.doesNotMatch(
+        await exec('client', 'nslookup', 'www.example'),
+        /198\.51\.100\.7/,
+        'there is none at 127.0.0.53',
+      );
+      writeFileSync(resolvConf(), `nameserver 127.0.0.53\nnameserver ${host.world}\n`);
+      assert.match(await exec('client', 'nslookup', 'www.example'), /Address: 198\.51\.100\.7/);
+      assert.match(await exec('client', 'nslookup', 'no.example'), /NXDOMAIN/);
+    } finally {
+      server.kill();
+    }
+  },
+);
 
 rootTest('a published port answers the world and the host itself, and no other port does', async () => {
   assert.equal(ask(host.outside, host.address), ANSWER);
@@ -126,18 +160,17 @@ rootTest('a guest cannot send in the name of another', async () => {
 });
 
 rootTest('a guest that floods the network reaches the others with a small part of that', async () => {
-  const { pods } = await client.network('default');
-  const counted = (): number => receivedBy(pods.findIndex(({ pod }) => pod === 'web') + 1);
   const COUNT = 20_000;
-  const before_ = counted();
+  const before_ = receivedByWeb();
   await exec('client', '/net-tool', 'flood', '192.168.123.255', `${COUNT}`);
-  assert.ok(counted() - before_ < COUNT / 4, `${counted() - before_} of ${COUNT}`);
+  const received = receivedByWeb() - before_;
+  assert.ok(received < COUNT / 4, `${received} of ${COUNT}`);
   assert.equal(ask(host.inside, '127.0.0.1'), ANSWER);
 });
 
-/** Packets that the host has sent to the `n`th pod that it has put on a network. */
-function receivedBy(n: number): number {
-  const tap = host.devices().find((name) => name.endsWith(`t${n}`)) ?? '';
+/** Packets that the host has sent to the pod that came first on a network. */
+function receivedByWeb(): number {
+  const tap = host.devices().find((name) => name.endsWith('t1')) ?? '';
   const [link] = JSON.parse(host.inside('ip', '-json', '-s', 'link', 'show', 'dev', tap)) as {
     stats64: { tx: { packets: number } };
   }[];
@@ -184,6 +217,37 @@ rootTest('name, port and address go with a pod, and the next one gets another ad
   assert.deepEqual(pods.map(({ pod }) => pod).sort(), ['client', 'next']);
   assert.ok(pods.every((pod) => pod.address !== address));
 });
+
+for (const [what, args, message] of [
+  ['a name that is taken', ['default'], /network "default": it exists already/],
+  ['the name of the user-mode network', ['user'], /other than "user"/],
+  [
+    'addresses of another network',
+    ['--subnet', '192.168.0.0/16', 'n'],
+    /network "default" has 192\.168\.123\.0\/24/,
+  ],
+  [
+    'addresses that the host has elsewhere',
+    ['--subnet', '198.51.100.128/25', 'n'],
+    /the host reaches .* through up0/,
+  ],
+  ['what is no subnet', ['--subnet', '10.0.0.0/31', 'n'], /of prefix length 8 to 30/],
+  [
+    'a gateway elsewhere',
+    ['--subnet', '10.1.0.0/24', '--gateway', '10.2.0.1', 'n'],
+    /want an address of a host in/,
+  ],
+  ['an MTU that cannot be', ['--mtu', '70000', 'n'], /mtu is 70000, want 576 to/],
+] as const)
+  rootTest(`a network with ${what} is refused, and none is made`, async () => {
+    const { code, stderr } = await daemon.hyperctl(['network', 'create', ...args]);
+    assert.match(stderr, message);
+    assert.notEqual(code, 0);
+    assert.deepEqual(
+      (await client.networks()).map(({ name }) => name),
+      ['default'],
+    );
+  });
 
 for (const [what, spec, message] of [
   [

@@ -4,23 +4,19 @@ import type { PodId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import type { State } from '../state/database.ts';
 import { AddressBook } from './address-book.ts';
-import { type Device, Devices, hostMtu, hostSubnets, isDeviceName, MAX_MTU, markOf } from './devices.ts';
+import { type Device, Devices, markOf } from './devices.ts';
 import { NameServers } from './dns/name-servers.ts';
 import { Filter } from './filter.ts';
 import { mayChangeNetwork } from './host-tools.ts';
 import type { Attachment, AttachmentRequest, Network, NetworkRequest } from './network.ts';
+import { type NetworkPlan, planNetwork, USER_MODE } from './network-plan.ts';
 import { createNetworkRecords, type NetworkRecords } from './network-records.ts';
 import type { PortForwarder } from './port-forward.ts';
 import type { Port } from './ruleset.ts';
-import { addressOf, cidrOf, isHostOf, numberOf, overlap, parseSubnet, type Subnet } from './subnet.ts';
+import { addressOf, cidrOf, isHostOf, parseSubnet } from './subnet.ts';
 
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
-/** What stands for QEMU's network in user space, and so cannot be a network's name. */
-export const USER_MODE = 'user';
 export const DEFAULT_NETWORK = 'default';
 const MAX_NETWORKS = 256;
-/** The smallest that IPv4 over Ethernet is used with here. */
-const MIN_MTU = 576;
 
 /** How the operator wants bridged networks. */
 export interface BridgeSettings {
@@ -61,6 +57,7 @@ export class Networks implements AsyncDisposable {
   readonly #filter: Filter;
   readonly #names: NameServers;
   readonly #networks = new Map<string, Network>();
+  #changes: Promise<unknown> = Promise.resolve();
   /** Why networks cannot be used, where they cannot. */
   #fault: HyperError | undefined;
   #isOpen = false;
@@ -121,21 +118,14 @@ export class Networks implements AsyncDisposable {
    * `unavailable` with what the host's tools say.
    */
   async create(request: NetworkRequest): Promise<Network> {
-    const { name, labels = {} } = request;
-    if (!NAME.test(name) || name === USER_MODE)
-      throw new HyperError(
-        'invalid-argument',
-        `create network "${name.slice(0, 64)}": want a name of [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 63 characters, other than "${USER_MODE}"`,
-      );
-    await this.#allow(`create network "${name}"`);
-    if (this.#networks.size >= MAX_NETWORKS)
-      throw new HyperError('limit', `create network "${name}": there are ${MAX_NETWORKS}`);
-    const subnet = await this.#subnetFor(request);
-    const gateway = gatewayOf(request, subnet);
-    const mtu = mtuOf(request.mtu) ?? (await hostMtu());
-    if (this.#networks.has(name))
-      throw new HyperError('conflict', `create network "${name}": it exists already`);
-    return this.#make({ name, subnet, gateway, mtu, labels }, (id) => this.#devices.bridgeName(id));
+    const what = `create network "${request.name.slice(0, 64)}"`;
+    await this.#allow(what);
+    return this.#inTurn(async () => {
+      if (this.#networks.size >= MAX_NETWORKS)
+        throw new HyperError('limit', `${what}: there are ${MAX_NETWORKS}`);
+      const plan = await planNetwork(request, this.list());
+      return this.#make(plan, (id) => this.#devices.bridgeName(id));
+    });
   }
 
   list(): readonly Network[] {
@@ -156,25 +146,9 @@ export class Networks implements AsyncDisposable {
 
   /** Removes a network that no pod is on. Throws `not-found`, `conflict` naming a pod, `precondition` for the default one. */
   async remove(name: string): Promise<void> {
-    const network = this.network(name);
-    if (name === this.defaultNetwork)
-      throw new HyperError(
-        'precondition',
-        `remove network "${name}": the daemon is configured to have it (Bridge)`,
-      );
-    const [user] = this.attachmentsOf(network);
-    if (user) throw new HyperError('conflict', `remove network "${name}": pod "${user.pod}" is on it`);
+    this.network(name);
     await this.#allow(`remove network "${name}"`);
-    this.#networks.delete(name);
-    try {
-      await this.#names.close(network);
-      await this.#filter.removeNetwork(network);
-      await this.#devices.removeDevice(network.bridge);
-      this.#records.remove(network);
-    } catch (error) {
-      this.#networks.set(name, network); // to be removed again
-      throw error;
-    }
+    await this.#inTurn(() => this.#remove(name));
   }
 
   /**
@@ -295,35 +269,55 @@ export class Networks implements AsyncDisposable {
     const subnet = parseSubnet(bridgeIp, 'BridgeIP');
     const [address = ''] = bridgeIp.split('/');
     const gateway = isHostOf(subnet, address) ? address : addressOf(subnet.base + 1);
+    const wanted = `${bridge} ${gateway} ${cidrOf(subnet)}`;
     const known = this.#networks.get(DEFAULT_NETWORK);
-    if (
-      known &&
-      known.bridge === bridge &&
-      cidrOf(known.subnet) === cidrOf(subnet) &&
-      known.gateway === gateway
-    )
-      return;
     if (known) {
+      const found = `${known.bridge} ${known.gateway} ${cidrOf(known.subnet)}`;
+      if (found === wanted) return;
       const [user] = this.attachmentsOf(known);
       if (user)
         throw new HyperError(
           'conflict',
-          `change the default network from ${known.bridge}, ${cidrOf(known.subnet)}: pod "${user.pod}" is on it; remove it first`,
+          `change the default network from "${found}" to "${wanted}": pod "${user.pod}" is on it; configure it as it was, and remove the pod first`,
         );
       await this.#devices.removeDevice(known.bridge);
       await this.#filter.removeNetwork(known);
       this.#records.remove(known);
       this.#networks.delete(DEFAULT_NETWORK);
     }
-    await this.#requireFree(subnet, DEFAULT_NETWORK, bridge);
-    const mtu = await hostMtu();
-    await this.#make({ name: DEFAULT_NETWORK, subnet, gateway, mtu, labels: {} }, () => bridge);
+    const request = { name: DEFAULT_NETWORK, subnet: cidrOf(subnet), gateway };
+    await this.#make(await planNetwork(request, this.list(), bridge), () => bridge);
   }
 
-  async #make(
-    network: Omit<Network, 'id' | 'bridge' | 'createdAt'>,
-    bridge: (id: number) => string,
-  ): Promise<Network> {
+  async #remove(name: string): Promise<void> {
+    const network = this.network(name);
+    if (name === this.defaultNetwork)
+      throw new HyperError(
+        'precondition',
+        `remove network "${name}": the daemon is configured to have it (Bridge)`,
+      );
+    const [user] = this.attachmentsOf(network);
+    if (user) throw new HyperError('conflict', `remove network "${name}": pod "${user.pod}" is on it`);
+    this.#networks.delete(name);
+    try {
+      await this.#names.close(network);
+      await this.#filter.removeNetwork(network);
+      await this.#devices.removeDevice(network.bridge);
+      this.#records.remove(network);
+    } catch (error) {
+      this.#networks.set(name, network); // to be removed again
+      throw error;
+    }
+  }
+
+  /** Networks are made and removed one after the other: each is to see what the others have. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#changes.then(work);
+    this.#changes = result.catch(() => undefined); // told to the caller; the next in line does not care
+    return result;
+  }
+
+  async #make(network: NetworkPlan, bridge: (id: number) => string): Promise<Network> {
     const made = this.#records.insert({ ...network, createdAt: Date.now() }, bridge);
     this.#networks.set(made.name, made);
     try {
@@ -344,61 +338,4 @@ export class Networks implements AsyncDisposable {
     await this.#devices.ensureBridge(network);
     await this.#names.open(network);
   }
-
-  async #subnetFor({ name, subnet: text }: NetworkRequest): Promise<Subnet> {
-    if (text !== undefined) {
-      const subnet = parseSubnet(text);
-      await this.#requireFree(subnet, name, undefined);
-      return subnet;
-    }
-    const taken = [
-      ...this.list().map(({ subnet }) => subnet),
-      ...(await hostSubnets()).map(({ subnet }) => subnet),
-    ];
-    for (const subnet of POOL) if (!taken.some((other) => overlap(other, subnet))) return subnet;
-    throw new HyperError('limit', `create network "${name}": no subnet of the pool is free; give one`);
-  }
-
-  async #requireFree(subnet: Subnet, name: string, bridge: string | undefined): Promise<void> {
-    const what = `create network "${name}" of ${cidrOf(subnet)}`;
-    const other = this.list().find((network) => overlap(network.subnet, subnet));
-    if (other)
-      throw new HyperError('conflict', `${what}: network "${other.name}" has ${cidrOf(other.subnet)}`);
-    const route = (await hostSubnets()).find(
-      (known) => known.device !== bridge && overlap(known.subnet, subnet),
-    );
-    if (route)
-      throw new HyperError(
-        'conflict',
-        `${what}: the host reaches ${cidrOf(route.subnet)} through ${route.device}`,
-      );
-  }
-}
-
-/** Subnets for networks that ask for none: 192.168.124.0/24 to 192.168.254.0/24. */
-const POOL: readonly Subnet[] = Array.from({ length: 131 }, (_, index) => ({
-  ...{ base: numberOf(`192.168.${124 + index}.0`), prefixLength: 24 },
-}));
-
-function gatewayOf({ name, gateway }: NetworkRequest, subnet: Subnet): string {
-  if (gateway === undefined) return addressOf(subnet.base + 1);
-  if (/^[\d.]+$/.test(gateway) && isHostOf(subnet, gateway)) return gateway;
-  throw new HyperError(
-    'invalid-argument',
-    `create network "${name}": gateway is "${gateway.slice(0, 64)}", want an address of a host in ${cidrOf(subnet)}`,
-  );
-}
-
-function mtuOf(mtu: number | undefined): number | undefined {
-  if (mtu === undefined || (Number.isInteger(mtu) && mtu >= MIN_MTU && mtu <= MAX_MTU)) return mtu;
-  throw new HyperError('invalid-argument', `create network: mtu is ${mtu}, want ${MIN_MTU} to ${MAX_MTU}`);
-}
-
-/** Throws `invalid-argument` for what cannot be a bridge's name. */
-export function checkBridgeName(name: string): void {
-  if (isDeviceName(name)) return;
-  throw new HyperError(
-    'invalid-argument',
-    `use bridge "${name.slice(0, 64)}": want at most 15 characters of a-zA-Z0-9_.-`,
-  );
 }

@@ -62,7 +62,9 @@ export class Pods implements PodService {
       if (result.status === 'rejected') this.#context.logger.error({ err: result.reason }, 'restore pod');
     }
     await this.#removeStrayDirectories();
-    await this.#context.networks.settle((pod) => this.#registry.has(pod));
+    await this.#context.networks
+      .settle((pod) => this.#registry.has(pod))
+      .catch((error: unknown) => this.#context.logger.error({ err: error }, 'clear away networks of pods'));
   }
 
   async create(spec: PodSpec): Promise<PodId> {
