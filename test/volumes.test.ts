@@ -82,6 +82,12 @@ test('a host directory is read and written; read-only it stays as it is, whateve
     ).code,
     0,
   );
+  const [info] = JSON.parse((await daemon.hyperctl(['inspect', 'ro'])).stdout);
+  const [listed] = info.spec.volumes;
+  assert.deepEqual([listed.source, listed.driver], [source, 'vfs']);
+  assert.deepEqual(info.spec.containers[0].volumeMounts, [
+    { name: listed.name, mountPath: '/data', readOnly: true },
+  ]);
   const refused = await daemon.hyperctl(['exec', 'ro', 'sh', '-c', 'echo x > /data/h']);
   assert.match(refused.stderr + refused.stdout, /Read-only file system/);
   const script =

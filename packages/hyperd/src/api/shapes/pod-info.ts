@@ -1,5 +1,6 @@
 import type { Static } from 'typebox';
 import type { PodView } from '../../pods/pod-service.ts';
+import type { VolumeSpec } from '../../pods/spec/index.ts';
 import { containerShape, containerStatus, seconds, time } from './container-info.ts';
 import { omitEmpty } from './omit-empty.ts';
 import { portMappingShape } from './port-mapping.ts';
@@ -33,7 +34,7 @@ export function podInfo(view: PodView): PodInfo {
     ...omitEmpty({ vm: view.machineId }),
     createdAt: seconds(view.createdAt),
     spec: omitEmpty({
-      volumes: spec.volumes.map(({ name, source, format }) => omitEmpty({ name, source, driver: format })),
+      volumes: volumesOf(view).map(({ name, source, format }) => omitEmpty({ name, source, driver: format })),
       containers: view.containers.map(containerShape),
       labels: spec.labels,
       portMappings: spec.portMappings.map(portMappingShape),
@@ -42,6 +43,16 @@ export function podInfo(view: PodView): PodInfo {
     }),
     status: podStatus(view),
   };
+}
+
+/** The pod's volumes, and those that its containers brought. */
+function volumesOf({ spec, containers }: PodView): VolumeSpec[] {
+  const brought = containers.flatMap((container) =>
+    container.spec.volumes.flatMap(({ detail, volume }) =>
+      detail ? [{ ...detail, name: volume || detail.name }] : [],
+    ),
+  );
+  return [...spec.volumes, ...brought];
 }
 
 /** `PodStatus` of PodInfo. */
