@@ -6,8 +6,8 @@ import { type Outcome, PodsModel } from '../packages/hyperd/src/pods/pods.model.
 import { eventually, pidsMentioning, startDaemon, type TestDaemon } from './support/daemon.ts';
 
 /** Few and short: the same model is tried on thousands of sequences without machines (pods/pods.test.ts). */
-const RUNS = 3;
-const MAX_COMMANDS = 8;
+const RUNS = Number(process.env.E2E_RUNS ?? 3);
+const MAX_COMMANDS = 14;
 /** Restarts wait, and the machine of the tests may be slow. */
 const SETTLED_MS = 90_000;
 
