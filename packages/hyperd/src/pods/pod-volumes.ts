@@ -31,7 +31,7 @@ export class PodVolumes {
   readonly #pod: PodId;
   readonly #volumes: Volumes;
   /** By name of the disk in the machine. */
-  readonly #leases = new Map<string, Disposable>();
+  readonly #leases = new Map<string, { readonly lease: Disposable; readonly writes: boolean }>();
 
   constructor(pod: PodId, volumes: Volumes) {
     this.#pod = pod;
@@ -96,7 +96,7 @@ export class PodVolumes {
 
   /** Lets go of everything; the machine is gone. */
   release(): void {
-    for (const lease of this.#leases.values()) lease[Symbol.dispose]();
+    for (const { lease } of this.#leases.values()) lease[Symbol.dispose]();
     this.#leases.clear();
   }
 
@@ -165,7 +165,13 @@ export class PodVolumes {
     if (volume?.kind !== 'disk') return;
     const { name, image, spec } = volume;
     const readOnly = uses.every((use) => use.readOnly);
-    if (machine.hasDisk(name)) return;
+    if (machine.hasDisk(name)) {
+      if (readOnly || this.#leases.get(name)?.writes) return;
+      throw new HyperError(
+        'precondition',
+        `write to disk image "${image.path}": the pod has it read-only; stop the pod and start it again`,
+      );
+    }
     this.#lease(image, !readOnly);
     try {
       await machine.attachDisk(
@@ -176,7 +182,7 @@ export class PodVolumes {
         { use: 'volume', name, ...(spec.fstype && { fileSystem: spec.fstype }) },
       );
     } catch (error) {
-      this.#leases.get(name)?.[Symbol.dispose]();
+      this.#leases.get(name)?.lease[Symbol.dispose]();
       this.#leases.delete(name);
       throw error;
     }
@@ -185,8 +191,8 @@ export class PodVolumes {
   #lease(image: HostPath, writes: boolean): void {
     const name = diskName(image);
     if (this.#leases.has(name)) return;
-    const holder = { pod: this.#pod, writes };
-    this.#leases.set(name, this.#volumes.diskLeases.take(image.identity, image.path, holder));
+    const lease = this.#volumes.diskLeases.take(image.identity, image.path, { pod: this.#pod, writes });
+    this.#leases.set(name, { lease, writes });
   }
 }
 
