@@ -1,31 +1,24 @@
 import { posix } from 'node:path';
-import { HyperError, isHyperError } from '../errors.ts';
+import { isHyperError } from '../errors.ts';
 import type { ImageLayer } from '../images/assembly/layer-sink.ts';
 import { chainIdOf } from '../images/digest.ts';
 import type { RootfsLease } from '../images/image-service.ts';
 import type { TreeNode } from '../images/layers/tree.ts';
-import { signalNumber } from '../signals.ts';
 import type { BuildMachine } from './build-machine.ts';
 import { type BuildScope, createdOf, nowOf, type StageResult } from './build-scope.ts';
 import { cacheKey } from './cache.ts';
+import { configure } from './configure.ts';
 import { CopyStep } from './copy-step.ts';
 import type { Instruction, InstructionOf } from './dockerfile/instruction.ts';
 import { parseTrigger } from './dockerfile/parse-dockerfile.ts';
 import { parseError } from './dockerfile/parse-error.ts';
-import { expandWord, expandWords } from './dockerfile/words.ts';
 import { ownerOf } from './files/image-users.ts';
 import { TreeChanges } from './files/tree-changes.ts';
 import { bytesOf, resolvePath } from './files/tree-path.ts';
-import { exposedPorts, ImageDraft } from './image-draft.ts';
+import { ImageDraft } from './image-draft.ts';
 import { RunMounts } from './run-mounts.ts';
 import { RunStep } from './run-step.ts';
-
-/** Arguments that RUN gets without an ARG, and that change no result. */
-const PROXY_ARGS = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 'ALL_PROXY'].flatMap((name) => [
-  name,
-  name.toLowerCase(),
-]);
-const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+import { StageEnvironment } from './stage-environment.ts';
 
 /** More layers over the base than this are put together to one disk. */
 const MAX_OWN_DISKS = 6;
@@ -49,9 +42,7 @@ export class StageBuild {
   #baseLayers = 0;
   /** Whether a RUN is still to come. */
   #hasRunAhead = false;
-  /** Arguments that an ARG has brought in, and their values; a later ENV takes their place. */
-  readonly #args = new Map<string, string>();
-  readonly #declared = new Set<string>();
+  readonly #environment: StageEnvironment;
 
   constructor(scope: BuildScope, index: number, place: { readonly first: number; readonly count: number }) {
     this.#scope = scope;
@@ -60,6 +51,7 @@ export class StageBuild {
     this.#steps = place.count;
     this.#draft = ImageDraft.scratch(scope.plan.platform);
     this.#layers = [];
+    this.#environment = new StageEnvironment(scope, () => this.#draft);
   }
 
   async run(): Promise<StageResult> {
@@ -131,86 +123,19 @@ export class StageBuild {
       case 'add':
         return this.#copy(instruction);
       case 'workdir':
-        return this.#workdir(this.#expand(instruction.value));
+        return this.#workdir(this.#environment.expand(instruction.value));
       case 'arg':
         return this.#arg(instruction);
       default:
-        this.#metadata(this.#configure(instruction));
-    }
-  }
-
-  /** Instructions that change nothing but the configuration; what the history says of them. */
-  #configure(
-    instruction: Exclude<Instruction, InstructionOf<'run' | 'copy' | 'add' | 'workdir' | 'arg'>>,
-  ): string {
-    const draft = this.#draft;
-    const { config } = draft;
-    switch (instruction.kind) {
-      case 'env': {
-        const pairs = this.#pairs(instruction);
-        for (const [key, value] of pairs) {
-          draft.setEnv(key, value);
-          this.#args.delete(key);
-        }
-        return `ENV ${pairs.map(([key, value]) => `${key}=${value}`).join(' ')}`;
-      }
-      case 'label': {
-        const pairs = this.#pairs(instruction);
-        config.Labels = { ...config.Labels, ...Object.fromEntries(pairs) };
-        return `LABEL ${pairs.map(([key, value]) => `${key}=${value}`).join(' ')}`;
-      }
-      case 'cmd':
-        draft.setCommand(draft.words(instruction.command));
-        return `CMD ${quoted(config.Cmd ?? [])}`;
-      case 'entrypoint':
-        draft.setEntrypoint(draft.words(instruction.command));
-        return `ENTRYPOINT ${quoted(config.Entrypoint ?? [])}`;
-      case 'user':
-        config.User = this.#expand(instruction.value);
-        return `USER ${config.User}`;
-      case 'stopsignal':
-        config.StopSignal = this.#expand(instruction.value);
-        signalNumber(config.StopSignal);
-        return `STOPSIGNAL ${config.StopSignal}`;
-      case 'maintainer':
-        draft.author = instruction.value;
-        return `MAINTAINER ${instruction.value}`;
-      case 'expose': {
-        const ports = instruction.values.flatMap((value) => this.#expandWords(value)).flatMap(exposedPorts);
-        config.ExposedPorts = { ...config.ExposedPorts, ...objects(ports) };
-        return `EXPOSE map[${ports
-          .sort()
-          .map((port) => `${port}:{}`)
-          .join(' ')}]`;
-      }
-      case 'volume': {
-        const volumes = instruction.values.map((value) => this.#expand(value));
-        if (volumes.includes(''))
-          throw new HyperError('invalid-argument', 'VOLUME specified can not be an empty string');
-        config.Volumes = { ...config.Volumes, ...objects(volumes) };
-        return `VOLUME [${volumes.join(' ')}]`;
-      }
-      case 'shell':
-        config.Shell = [...instruction.values];
-        return `SHELL [${instruction.values.join(' ')}]`;
-      case 'onbuild':
-        config.OnBuild = [...(config.OnBuild ?? []), instruction.trigger];
-        return `ONBUILD ${instruction.trigger}`;
-      case 'healthcheck':
-        draft.setHealthcheck(instruction.healthcheck);
-        return instruction.text;
+        this.#metadata(configure(this.#draft, this.#environment, instruction));
     }
   }
 
   #arg({ args }: InstructionOf<'arg'>): void {
-    const { args: given, usedArgs, plan } = this.#scope;
-    for (const { key: name, value } of args) {
-      const key = this.#expand(name);
-      usedArgs.add(key);
-      this.#declared.add(key);
-      const text = given.get(key) ?? (value === undefined ? plan.globals.get(key) : this.#expand(value));
-      if (text !== undefined) this.#args.set(key, text);
-      this.#metadata(`ARG ${key}${text === undefined ? '' : `=${text}`}`);
+    for (const { key, value } of args) {
+      const name = this.#environment.expand(key);
+      const text = this.#environment.declare(name, value);
+      this.#metadata(`ARG ${name}${text === undefined ? '' : `=${text}`}`);
     }
   }
 
@@ -220,13 +145,16 @@ export class StageBuild {
       instruction,
       sources: instruction.sources.map((source) =>
         source.heredoc
-          ? { ...source, heredoc: { ...source.heredoc, content: this.#expandHeredoc(source.heredoc) } }
-          : { text: this.#expand(source.text) },
+          ? {
+              ...source,
+              heredoc: { ...source.heredoc, content: this.#environment.expandHeredoc(source.heredoc) },
+            }
+          : { text: this.#environment.expand(source.text) },
       ),
-      target: this.#expand(instruction.target),
-      chown: flags.chown === undefined ? undefined : this.#expand(flags.chown),
-      chmod: flags.chmod === undefined ? undefined : this.#expand(flags.chmod),
-      exclude: flags.exclude.map((pattern) => this.#expand(pattern)),
+      target: this.#environment.expand(instruction.target),
+      chown: flags.chown === undefined ? undefined : this.#environment.expand(flags.chown),
+      chmod: flags.chmod === undefined ? undefined : this.#environment.expand(flags.chmod),
+      exclude: flags.exclude.map((pattern) => this.#environment.expand(pattern)),
       workingDirectory: this.#draft.config.WorkingDir ?? '/',
     };
     const step = new CopyStep(this.#scope, request, this.#index);
@@ -270,19 +198,23 @@ export class StageBuild {
     const { config } = this.#draft;
     const mounts = instruction.mounts.map(({ type, fields }) => ({
       type,
-      fields: new Map([...fields].map(([name, value]) => [name, this.#expand(value)])),
+      fields: new Map([...fields].map(([name, value]) => [name, this.#environment.expand(value)])),
     }));
     const workingDirectory = config.WorkingDir ?? '/';
     const step = new RunStep(this.#scope, {
       ...{ instruction, shell: this.#draft.shell, user: config.User ?? '', workingDirectory },
       mounts: new RunMounts(this.#scope, mounts, this.#index, workingDirectory),
-      ...{ env: this.#environment(), proxies: this.#proxies(), emit: this.#scope.output.of(this.#index) },
+      ...{
+        env: this.#environment.all(),
+        proxies: this.#environment.proxies(),
+        emit: this.#scope.output.of(this.#index),
+      },
       keep: (layer) => this.#keep(layer),
     });
     const key = cacheKey('run', this.#chainId(), await step.key());
     await this.#make(
       key,
-      `RUN ${this.#argsText()}${step.words.join(' ')} # buildkit`,
+      `RUN ${this.#environment.argsText()}${step.words.join(' ')} # buildkit`,
       async () => {
         const machine = await this.#ensureMachine();
         const layer = await step.run(machine, (tar) => this.#take(tar, instruction.text));
@@ -434,64 +366,7 @@ export class StageBuild {
     this.#draft.step(text, { isEmpty: true, ...(epoch !== undefined && { created: createdOf({ epoch }) }) });
   }
 
-  /** `KEY=value` for a process: the image's environment, and the arguments. */
-  #environment(): string[] {
-    const env = new Map([['PATH', DEFAULT_PATH]]);
-    for (const entry of this.#draft.config.Env ?? [])
-      env.set(entry.split('=', 1)[0] ?? '', entry.slice(entry.indexOf('=') + 1));
-    for (const [key, value] of this.#args) env.set(key, value);
-    return [...env].map(([key, value]) => `${key}=${value}`);
-  }
-
-  #proxies(): string[] {
-    return PROXY_ARGS.flatMap((name) => {
-      const value = this.#scope.args.get(name);
-      if (value === undefined || this.#args.has(name)) return [];
-      this.#scope.usedArgs.add(name);
-      return [`${name}=${value}`];
-    });
-  }
-
-  /** What the history of a RUN tells of the arguments. */
-  #argsText(): string {
-    const args = [...this.#declared].filter((name) => !PROXY_ARGS.includes(name));
-    if (args.length === 0) return '';
-    return `|${args.length} ${args.map((name) => `${name}=${this.#lookUp(name) ?? ''}`).join(' ')} `;
-  }
-
-  #pairs({ pairs }: InstructionOf<'env' | 'label'>): [string, string][] {
-    return pairs.map(({ key, value }) => [this.#expand(key), this.#expand(value)]);
-  }
-
-  readonly #lookUp = (name: string): string | undefined => this.#args.get(name) ?? this.#draft.env(name);
-
-  #expand(text: string): string {
-    return expandWord(text, { escapeChar: this.#scope.plan.escapeChar, environment: this.#lookUp });
-  }
-
-  #expandWords(text: string): string[] {
-    return expandWords(text, { escapeChar: this.#scope.plan.escapeChar, environment: this.#lookUp });
-  }
-
-  #expandHeredoc({ content, expand }: { readonly content: string; readonly expand: boolean }): string {
-    if (!expand) return content;
-    return expandWord(content, {
-      escapeChar: this.#scope.plan.escapeChar,
-      environment: this.#lookUp,
-      noQuotes: true,
-    });
-  }
-
   #say(stream: string): Promise<void> {
     return this.#scope.output.of(this.#index)({ stream });
   }
-}
-
-function objects(names: readonly string[]): Record<string, object> {
-  return Object.fromEntries(names.map((name) => [name, {}]));
-}
-
-/** As Go's %q prints a list. */
-function quoted(words: readonly string[]): string {
-  return `[${words.map((word) => JSON.stringify(word)).join(' ')}]`;
 }

@@ -1,3 +1,4 @@
+import { nanosecondsOf } from '../duration.ts';
 import { HyperError } from '../errors.ts';
 
 /** The `config` member of an image's configuration while it is being put together. */
@@ -12,7 +13,6 @@ export type ConfigDraft = Record<string, unknown> & {
 const ALLOWED =
   'CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR';
 const MAX_CHANGES = 1000;
-const NANOSECONDS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
 
 /** Applies Dockerfile instructions to a configuration, one after the other. Throws `invalid-argument`, naming the instruction. */
 export function applyChanges(config: ConfigDraft, changes: readonly string[]): ConfigDraft {
@@ -141,14 +141,8 @@ function healthcheckOf(rest: string, refuse: Refuse): object {
   return { Test: list ? ['CMD', ...list] : ['CMD-SHELL', command], ...check };
 }
 
-/** Nanoseconds of `1m30s`. */
 function durationOf(text: string, refuse: Refuse): number {
-  if (!/^(?:\d+(?:\.\d+)?(?:ns|us|ms|s|m|h))+$/.test(text))
-    return refuse(`"${text}" is no duration such as 30s or 1m30s`);
-  let sum = 0;
-  for (const [, count, unit = 's'] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)/g))
-    sum += Number(count) * (NANOSECONDS[unit] ?? 0);
-  return Math.round(sum);
+  return nanosecondsOf(text) ?? refuse(`"${text}" is no duration such as 30s or 1m30s`);
 }
 
 function keys(names: readonly string[]): Record<string, object> {

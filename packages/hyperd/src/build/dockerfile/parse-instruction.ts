@@ -1,4 +1,4 @@
-import { nanosecondsOf } from './duration.ts';
+import { nanosecondsOf } from '../../duration.ts';
 import { KnownFlags, takeFlags } from './flags.ts';
 import { type Heredoc, heredocStart } from './heredoc.ts';
 import type {
