@@ -198,6 +198,14 @@ rootTest('a connection goes on while the daemon is killed and started again', as
   assert.equal(await exec('client', 'nc', 'web', '80'), 'tcp:80');
 });
 
+rootTest('rules that somebody has taken away are there again with the next daemon', async () => {
+  host.inside('nft', 'flush', 'ruleset');
+  await daemon.kill();
+  await daemon.restart();
+  assert.match(host.inside('nft', 'list', 'ruleset'), /set sources \{[^}]*t1" \. [^}]*t2" \. /);
+  assert.equal(ask(host.inside, '127.0.0.1'), ANSWER);
+});
+
 rootTest('a pod keeps its address when it is stopped and started', async () => {
   const address = await addressOf('web');
   await client.stopPod('web');

@@ -48,8 +48,9 @@ export class Filter {
     if (this.#filters) await this.#apply(removeNetworkText(this.table, network));
   }
 
-  addPort(port: Port): Promise<void> {
-    return this.#apply(addPortText(this.table, port));
+  /** Those that are there already stay. */
+  addPorts(ports: readonly Port[]): Promise<void> {
+    return this.#apply(ports.map((port) => addPortText(this.table, port)).join(''));
   }
 
   removePort(port: Port): Promise<void> {

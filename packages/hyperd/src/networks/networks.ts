@@ -97,7 +97,10 @@ export class Networks implements AsyncDisposable {
     }
   }
 
-  /** Once pods are as they are to be: removes devices, rules and addresses of pods that are not there. */
+  /**
+   * Once pods are as they are to be: removes devices, rules and addresses of pods that are not there, and sees to it that those that are have
+   * theirs: somebody may have emptied the host's packet filter.
+   */
   async settle(isKnown: (pod: PodId) => boolean): Promise<void> {
     for (const attachment of this.#addresses.all())
       if (!isKnown(attachment.pod)) await this.release(attachment.pod);
@@ -109,6 +112,7 @@ export class Networks implements AsyncDisposable {
     for (const { name } of await this.#devices.ours()) {
       if (!wanted.has(name)) await this.#devices.removeDevice(name);
     }
+    await this.#filter.addPorts(this.#addresses.linked().map((attachment) => this.#portOf(attachment)));
     const addresses = new Set(this.#addresses.linked().map(({ address }) => address));
     await this.#filter.unpublish(this.#filter.published().filter(({ address }) => !addresses.has(address)));
   }
@@ -169,14 +173,14 @@ export class Networks implements AsyncDisposable {
     return [...this.#networks.values()].find((network) => network.bridge === bridge)?.name;
   }
 
-  /** Makes the device for a machine of the pod; `names`: what the pod is called at any time. Takes no other machine's away. */
+  /** Makes the device for a machine of the pod; `names`: what the pod is called at any time. */
   async link(pod: PodId, names: () => readonly string[]): Promise<PodLink | undefined> {
     const attachment = this.#addresses.of(pod);
     if (!attachment) return undefined;
     await this.#allow(`connect pod "${pod}" to network "${attachment.network.name}"`);
     const port = this.#portOf(attachment);
     await this.#devices.makeTap(attachment);
-    await this.#filter.addPort(port); // before it is up: nothing gets through unchecked
+    await this.#filter.addPorts([port]); // before it is up: nothing gets through unchecked
     await this.#devices.setUp(port.tap);
     this.#addresses.link(attachment);
     return this.#join(attachment, names);
