@@ -10,7 +10,7 @@ import { extractInto } from './files/extract.ts';
 import { parseFileMode } from './files/file-mode.ts';
 import { IgnorePatterns } from './files/ignore-patterns.ts';
 import { ownerOf } from './files/image-users.ts';
-import { type Owner, TreeChanges } from './files/tree-changes.ts';
+import { fileNode, type Owner, TreeChanges } from './files/tree-changes.ts';
 import { type FoundSource, findSources, TreeCopy } from './files/tree-copy.ts';
 import { TreeDigests } from './files/tree-digest.ts';
 import { bytesOf } from './files/tree-path.ts';
@@ -165,13 +165,6 @@ export async function sourceNamed(scope: BuildScope, from: string, before: numbe
   const image = await scope.image(from, undefined);
   let tree: Promise<TreeNode> | undefined;
   return { layers: image.layers, tree: () => (tree ??= scope.assembly.tree(image.layers)) };
-}
-
-export function fileNode(content: TreeNode['content'], mode: number, mtime: number): TreeNode {
-  return {
-    ...{ type: 'file', mode, uid: 0, gid: 0, mtime, xattrs: new Map(), linkName: '' },
-    ...{ deviceMajor: 0, deviceMinor: 0, content, children: undefined },
-  };
 }
 
 function targetOf({ target, workingDirectory }: CopyRequest): string {

@@ -5,13 +5,13 @@ import type { ImageAssembly } from '../images/assembly/assembly.ts';
 import { compressionOf } from '../images/layers/decompress.ts';
 import { emptyRoot, type TreeNode } from '../images/layers/tree.ts';
 import { openUrl } from '../open-url.ts';
+import type { BuildRequest } from './build-request.ts';
 import type { Dockerfile } from './dockerfile/instruction.ts';
 import { parseDockerfile } from './dockerfile/parse-dockerfile.ts';
 import { applyIgnoreFile, takeContext } from './files/build-context.ts';
 import { readSmallFile } from './files/image-users.ts';
 import { bytesOf } from './files/tree-path.ts';
 import { gitTar, parseGitSource } from './git-source.ts';
-import type { BuildRequest } from './service.ts';
 
 const DEFAULT_NAMES = ['Dockerfile', 'dockerfile'];
 const MAX_DOCKERFILE_BYTES = 4 << 20;

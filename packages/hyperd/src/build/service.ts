@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
 import { HyperError, isHyperError, messageOf } from '../errors.ts';
 import type { Digest, PodId } from '../ids.ts';
 import type { BaseImage, ImageAssembly } from '../images/assembly/assembly.ts';
@@ -13,6 +12,7 @@ import type { MachineService, MachineShape } from '../machines/machine.ts';
 import type { ScratchDisks } from '../machines/scratch-disk.ts';
 import { Build } from './build.ts';
 import { BuildOutput, type Emit } from './build-output.ts';
+import type { BuildRequest } from './build-request.ts';
 import type { BuildCache, CacheLimits } from './cache.ts';
 import { CacheDisks } from './cache-disks.ts';
 import { openContext } from './open-context.ts';
@@ -25,32 +25,6 @@ const MIN_MEMORY_MIB = 32;
 const MAX_VCPUS = 64;
 /** What the cache may hold, where nobody says otherwise. */
 export const DEFAULT_CACHE_LIMITS: CacheLimits = { maxBytes: 10 * 1024 ** 3, maxAgeMs: 30 * 86_400_000 };
-
-export interface BuildRequest {
-  /** The context, a tar, plain or compressed; empty where `remote` says where it is. */
-  readonly body: Readable;
-  /** A git repository, or the URL of a tar or a Dockerfile. */
-  readonly remote?: string | undefined;
-  /** Path of the Dockerfile in the context (default: `Dockerfile`). */
-  readonly dockerfile?: string | undefined;
-  readonly names: readonly string[];
-  readonly args: ReadonlyMap<string, string>;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly target?: string | undefined;
-  readonly platform?: string | undefined;
-  readonly noCache: boolean;
-  /** Base images are pulled even where they are there. */
-  readonly pull: boolean;
-  /** Nothing but the id is told. */
-  readonly quiet: boolean;
-  readonly secrets: ReadonlyMap<string, Buffer>;
-  /** Credentials by registry. */
-  readonly auths: ReadonlyMap<string, RegistryAuth>;
-  readonly memoryBytes?: number | undefined;
-  readonly vcpus?: number | undefined;
-  readonly stepTimeoutMs?: number | undefined;
-  readonly keepFailed: boolean;
-}
 
 export interface BuildServiceOptions {
   readonly root: string;

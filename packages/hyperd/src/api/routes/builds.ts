@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
-import type { BuildRequest, BuildService } from '../../build/service.ts';
+import type { BuildRequest } from '../../build/build-request.ts';
+import type { BuildService } from '../../build/service.ts';
 import { HyperError } from '../../errors.ts';
 import type { RegistryAuth } from '../../images/image-service.ts';
 import { type Answer, type AnswerStream, type Call, json, type PlainRoute, type Route } from '../call.ts';

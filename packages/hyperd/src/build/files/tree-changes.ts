@@ -103,6 +103,14 @@ export function directoryNode({
   };
 }
 
+/** A file that comes from elsewhere than a tree; root's. */
+export function fileNode(content: TreeNode['content'], mode: number, mtime: number): TreeNode {
+  return {
+    ...{ type: 'file', mode, uid: 0, gid: 0, mtime, xattrs: new Map(), linkName: '' },
+    ...{ deviceMajor: 0, deviceMinor: 0, content, children: undefined },
+  };
+}
+
 function entryOf(path: string, node: TreeNode, first: string | undefined): TarEntry {
   const { type, mode, uid, gid, mtime, xattrs, deviceMajor, deviceMinor } = node;
   return {

@@ -1,0 +1,28 @@
+import type { Readable } from 'node:stream';
+import type { RegistryAuth } from '../images/image-service.ts';
+
+export interface BuildRequest {
+  /** The context, a tar, plain or compressed; empty where `remote` says where it is. */
+  readonly body: Readable;
+  /** A git repository, or the URL of a tar or a Dockerfile. */
+  readonly remote?: string | undefined;
+  /** Path of the Dockerfile in the context (default: `Dockerfile`). */
+  readonly dockerfile?: string | undefined;
+  readonly names: readonly string[];
+  readonly args: ReadonlyMap<string, string>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly target?: string | undefined;
+  readonly platform?: string | undefined;
+  readonly noCache: boolean;
+  /** Base images are pulled even where they are there. */
+  readonly pull: boolean;
+  /** Nothing but the id is told. */
+  readonly quiet: boolean;
+  readonly secrets: ReadonlyMap<string, Buffer>;
+  /** Credentials by registry. */
+  readonly auths: ReadonlyMap<string, RegistryAuth>;
+  readonly memoryBytes?: number | undefined;
+  readonly vcpus?: number | undefined;
+  readonly stepTimeoutMs?: number | undefined;
+  readonly keepFailed: boolean;
+}
