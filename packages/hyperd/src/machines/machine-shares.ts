@@ -44,7 +44,7 @@ export class MachineShares {
     if (!sharesMemory) {
       throw new HyperError(
         'precondition',
-        'share directories with the machine: its memory is its own; stop the pod and start it again',
+        'share directories with the machine: its memory is its own; a pod that has such volumes when it starts, in a machine of its own, gets one that can',
       );
     }
     const port = this.#shares.length; // a port is used once, whatever becomes of it
