@@ -55,13 +55,13 @@ async function main() {
       `\n${cpus().length} × ${model}; dockerd ${surroundings.dockerVersion}; ${ROUNDS} rounds, medians in ms\n`,
     );
     console.log(
-      `${'case'.padEnd(30)}${'hyperd'.padStart(10)}${'docker'.padStart(10)}${'ratio'.padStart(10)}`,
+      `${'case'.padEnd(44)}${'hyperd'.padStart(10)}${'docker'.padStart(10)}${'ratio'.padStart(10)}`,
     );
     for (const { title, ours, peer } of rows) {
       const cells = [ours.toFixed(0), peer.toFixed(0), (ours / peer).toFixed(2)].map((cell) =>
         cell.padStart(10),
       );
-      console.log(`${title.padEnd(30)}${cells.join('')}`);
+      console.log(`${title.padEnd(44)}${cells.join('')}`);
     }
   });
 }
