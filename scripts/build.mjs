@@ -6,10 +6,18 @@ import { pathToFileURL } from 'node:url';
 import { alone, BUILD, isMain, REPOSITORY, step } from './steps.mjs';
 
 const KERNEL = join(BUILD, 'cache/kernel');
-const GENERATED = 'packages/hyperd/src/guest/gen';
 
 const run = (command, args) =>
   execFileSync(command, args, { cwd: REPOSITORY, stdio: ['ignore', 'ignore', 'inherit'] });
+
+/** Protocols: the schema, and where its code goes. */
+const PROTOCOLS = [
+  { name: 'protocol code', folder: 'guest', schema: 'agent', code: 'packages/hyperd/src/guest/gen' },
+  {
+    ...{ name: 'code of the gRPC service', folder: 'packages/hyperd/src/rpc', schema: 'types' },
+    code: 'packages/hyperd/src/rpc/gen',
+  },
+];
 
 /** Compiles what has changed. Needs the Debian and npm packages and the guest kernel. */
 export function build() {
@@ -50,11 +58,13 @@ export function build() {
       run('gcc', [...flags, '-o', join(BUILD, 'host/share-files'), 'host/share-files.c']);
     },
   );
-  step(
-    'protocol code',
-    { inputs: ['guest/agent.proto', 'package-lock.json'], outputs: [`${GENERATED}/agent_pb.js`] },
-    generateProtocol,
-  );
+  for (const { name, folder, schema, code } of PROTOCOLS) {
+    step(
+      name,
+      { inputs: [`${folder}/${schema}.proto`, 'package-lock.json'], outputs: [`${code}/${schema}_pb.js`] },
+      () => generateProtocol(folder, schema, code),
+    );
+  }
   step(
     'bundles of hyperd and hyperctl',
     {
@@ -75,11 +85,11 @@ function compileNetworkGuard() {
   renameSync(`${guard}.tmp`, guard);
 }
 
-function generateProtocol() {
-  mkdirSync(join(REPOSITORY, GENERATED), { recursive: true });
+function generateProtocol(folder, schema, code) {
+  mkdirSync(join(REPOSITORY, code), { recursive: true });
   const plugin = join(REPOSITORY, 'node_modules/.bin/protoc-gen-es');
-  const settings = [`--plugin=${plugin}`, `--es_out=${GENERATED}`, '--es_opt=target=js+dts'];
-  run('protoc', [...settings, '-I', 'guest', 'guest/agent.proto']);
+  const settings = [`--plugin=${plugin}`, `--es_out=${code}`, '--es_opt=target=js+dts'];
+  run('protoc', [...settings, '-I', folder, `${folder}/${schema}.proto`]);
 }
 
 /** Runs in a process of its own, on the project's own Node, once the packages are there. */
@@ -97,8 +107,12 @@ async function bundle() {
   const banner = {
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
   };
+  // The gRPC service is a chunk that only a daemon which serves it loads.
   await replaceDist('hyperd', (outdir) =>
-    esbuild.build({ ...common, entryPoints: ['packages/hyperd/src/main.ts'], outdir, banner }),
+    esbuild.build({
+      ...{ ...common, entryPoints: ['packages/hyperd/src/main.ts'], outdir, banner, splitting: true },
+      external: ['@grpc/proto-loader'], // grpc-js asks for it where a service is read from a file, which ours is not
+    }),
   );
   // One chunk a command: hyperctl loads only what it runs.
   await replaceDist('hyperctl', (outdir) =>

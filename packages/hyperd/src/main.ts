@@ -21,6 +21,8 @@ import { Networks } from './networks/networks.ts';
 import { ContainerLogs } from './pods/container-log.ts';
 import { createPodRecords } from './pods/pod-records.ts';
 import { Pods } from './pods/service.ts';
+import type { RpcOptions } from './rpc/index.ts';
+import type { RpcServer } from './rpc/server.ts';
 import { openState } from './state/database.ts';
 import { VERSION } from './version.ts';
 import { openVolumes } from './volumes/index.ts';
@@ -87,6 +89,7 @@ async function serve(config: Config): Promise<void> {
   await seedImages(images, state, join(BUILD_DIRECTORY, 'images'), logger);
   await images.collectGarbage();
   await using builds = await createBuildService({ root, images, machines, scratch, cache, logger });
+  const about = { version: VERSION, rootDirectory: root };
   await using api = createApi({
     pods,
     images,
@@ -95,12 +98,16 @@ async function serve(config: Config): Promise<void> {
     machines,
     networks,
     events,
-    about: { version: VERSION, rootDirectory: root },
+    about,
     logger,
   });
   const urls = await api.listen(config.hosts);
+  const { grpcHost } = config;
+  await using rpc =
+    grpcHost === undefined ? undefined : await loadRpc({ pods, images, machines, about, logger });
+  const grpc = grpcHost === undefined ? undefined : await rpc?.listen(grpcHost);
   events.daemon('start');
-  logger.info({ hyperd: VERSION, root, urls, hypervisor: await machines.info() }, 'hyperd is ready');
+  logger.info({ hyperd: VERSION, root, urls, grpc, hypervisor: await machines.info() }, 'hyperd is ready');
   machines
     .prepare(DEFAULT_SHAPE)
     .catch((error: unknown) => logger.warn({ err: error }, 'prepare machine template'));
@@ -108,6 +115,12 @@ async function serve(config: Config): Promise<void> {
   events.daemon('stop', { signal });
   await setImmediate(); // whoever follows events gets this one before its connection ends
   logger.info({ signal }, 'hyperd ends; running pods go on');
+}
+
+/** Only a daemon that is asked to serve gRPC loads what that takes. */
+async function loadRpc(options: RpcOptions): Promise<RpcServer> {
+  const { createRpc } = await import('./rpc/index.ts');
+  return createRpc(options);
 }
 
 function requireReadable(path: string): void {

@@ -148,3 +148,15 @@ for (const argv of [
 test('a file that was asked for has to be there', () => {
   assert.throws(() => loadConfig(['--config', '/nonexistent/config'], user), /nonexistent/);
 });
+
+test('gRPC is served only where that is asked for, and more than this host is warned of', () => {
+  assert.equal(load([]).grpcHost, undefined);
+  const local = load([], 'gRPCHost=127.0.0.1:22318');
+  assert.deepEqual([local.grpcHost, local.warnings], ['127.0.0.1:22318', []]);
+  const open = load(['--grpc-host', '0.0.0.0:0'], 'gRPCHost=127.0.0.1:22318');
+  assert.equal(open.grpcHost, '0.0.0.0:0');
+  assert.match(open.warnings.join(), /0\.0\.0\.0:0/);
+  for (const bad of ['22318', ':22318', '127.0.0.1', '127.0.0.1:65536', 'tcp://127.0.0.1:1', '[::1:7'])
+    assert.throws(() => load(['--grpc-host', bad]), /--grpc-host ".*"; want ADDRESS:PORT/);
+  assert.throws(() => load([], 'gRPCHost=x'), /gRPCHost is "x"; want ADDRESS:PORT/);
+});

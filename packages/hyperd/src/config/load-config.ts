@@ -13,6 +13,7 @@ import {
   bytesOf,
   deviceName,
   ipv4,
+  isLoopback,
   isTrue,
   type Kind,
   listOf,
@@ -20,6 +21,7 @@ import {
   pathList,
   SETTINGS,
   size,
+  tcpAddress,
 } from './settings.ts';
 
 /** What the daemon is told by flags and file, checked, with defaults. */
@@ -27,6 +29,8 @@ export interface Config {
   readonly root: string;
   /** `unix:///PATH` or `tcp://ADDRESS:PORT`, at least one. */
   readonly hosts: readonly string[];
+  /** `ADDRESS:PORT` of the gRPC service; undefined: it is not served. */
+  readonly grpcHost: string | undefined;
   readonly kernel: string;
   readonly initrd: string;
   /** Modules of our own kernel that few machines need; another kernel has to have them built in. */
@@ -80,6 +84,7 @@ const SYSTEM_FILE = '/etc/hyper/config';
 const FLAGS = {
   root: { type: 'string' },
   host: { type: 'string', multiple: true },
+  'grpc-host': { type: 'string' },
   config: { type: 'string' },
   kernel: { type: 'string' },
   initrd: { type: 'string' },
@@ -114,6 +119,8 @@ Runs OCI images as pods in virtual machines.
   --root DIR                 state directory (default: /var/lib/hyper for root, else ~/.local/share/hyper)
   --host URL                 where to listen: unix:///PATH or tcp://127.0.0.1:PORT; repeatable
                              (default: unix:///var/run/hyper.sock for root, else hyper.sock in $XDG_RUNTIME_DIR)
+  --grpc-host ADDRESS:PORT   where to serve gRPC as well, such as 127.0.0.1:22318: neither encrypted nor asking who calls
+                             (default: nowhere)
   --config FILE              configuration file (default: ${SYSTEM_FILE}, where it exists)
   --kernel FILE              guest kernel: an uncompressed ELF image
   --initrd FILE              guest initramfs with the agent
@@ -147,10 +154,15 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
   const root = resolve(flags.root ?? file.root ?? defaultRoot(env, uid));
   const hosts = flags.host ?? (file.host === undefined ? [defaultHost(env, uid)] : [file.host]);
   for (const host of hosts) checkHost(host);
+  const grpcHost = checked('grpc-host', flags['grpc-host'], tcpAddress) ?? file.grpchost;
+  if (grpcHost !== undefined && !isLoopback(grpcHost))
+    warnings.push(
+      `gRPC on ${grpcHost}: who reaches it may do all that this daemon may, unasked and unencrypted`,
+    );
   return {
     kind: flags.cleanup ? 'cleanup' : 'run',
     config: {
-      ...{ root, hosts, warnings },
+      ...{ root, hosts, grpcHost, warnings },
       kernel: resolve(flags.kernel ?? file.kernel ?? join(guestDirectory, 'vmlinux')),
       modulesDisk: (flags.kernel ?? file.kernel) ? undefined : join(guestDirectory, 'modules.erofs'),
       initrd: resolve(flags.initrd ?? file.initrd ?? join(guestDirectory, 'initramfs.cpio')),

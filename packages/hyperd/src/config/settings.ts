@@ -1,4 +1,4 @@
-import { isIPv4 } from 'node:net';
+import { isIPv4, isIPv6 } from 'node:net';
 import { isAbsolute } from 'node:path';
 import { isDeviceName } from '../networks/devices.ts';
 import { parseCidr } from '../networks/subnet.ts';
@@ -69,6 +69,20 @@ export const bridgeAddress: Kind = {
   },
 };
 
+export const tcpAddress: Kind = {
+  allowed: 'ADDRESS:PORT, such as 127.0.0.1:22318',
+  accepts: (value) => {
+    const [, bracketed, plain = '', port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(value) ?? [];
+    const isAddress = bracketed === undefined ? isIPv4(plain) || plain === 'localhost' : isIPv6(bracketed);
+    return isAddress && Number(port) <= 65_535;
+  },
+};
+
+/** Whether what `tcpAddress` accepts is reached from this host only. */
+export function isLoopback(address: string): boolean {
+  return /^(127\.|localhost:|\[::1\]:)/.test(address);
+}
+
 export const size: Kind = {
   allowed: 'a size from 1 on, such as 500M or 8G',
   accepts: (value) => bytesOf(value) > 0,
@@ -108,7 +122,7 @@ export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Setting>>
     bridgeip: used(bridgeAddress),
     disableiptables: used(bool),
     logger: used(oneOf('json-file', 'none')),
-    grpchost: idle(text),
+    grpchost: used(tcpAddress),
     storagedriver: idle(text),
     storagebasesize: idle(text),
     enablevsock: idle(bool),

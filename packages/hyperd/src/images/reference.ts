@@ -95,3 +95,9 @@ export function canonical(reference: Reference): string {
 function suffix({ tag, digest }: Reference): string {
   return (tag === undefined ? '' : `:${tag}`) + (digest === undefined ? '' : `@${digest}`);
 }
+
+/** `name` with `tag` (a tag or a digest) in place of its own, where one is given. */
+export function withTag(name: string, tag: string): string {
+  if (tag === '') return name;
+  return `${familiarName(parseReference(name))}${tag.includes(':') ? '@' : ':'}${tag}`;
+}

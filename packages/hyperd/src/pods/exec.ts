@@ -1,8 +1,12 @@
+import { HyperError } from '../errors.ts';
 import type { GuestAgent, GuestProcess, ProcessSpec } from '../guest/index.ts';
 import type { ContainerId, ExecId } from '../ids.ts';
 import { untilAborted } from './cancel.ts';
 import type { ClientStreams } from './pod-service.ts';
 import { endOfOutput, Session } from './session.ts';
+
+/** How long a signal waits for a process that has not been started, in ms. */
+const START_WAIT_MS = 5_000;
 
 /** One run of an exec. */
 interface Run {
@@ -85,6 +89,19 @@ export class Exec {
   async wait(signal: AbortSignal): Promise<number> {
     await untilAborted(this.#firstRun.promise, signal, `wait for exec ${this.id}`);
     return untilAborted(this.#latest?.exitCode ?? Promise.resolve(0), signal, `wait for exec ${this.id}`);
+  }
+
+  /**
+   * Signals its process. A client that starts it and signals it at once may be heard in the other order: the start is waited for, a short while.
+   * Rejects `precondition` where it does not run.
+   */
+  async signal(signal: number): Promise<void> {
+    const soon = AbortSignal.timeout(START_WAIT_MS);
+    await untilAborted(this.#firstRun.promise, soon, `start of exec ${this.id}`).catch(() => undefined);
+    if (!this.#latest || !this.isRunning) {
+      throw new HyperError('precondition', `signal exec ${this.id}: it is not running`);
+    }
+    await (await this.#latest.process).signal(signal);
   }
 
   async resize(rows: number, columns: number): Promise<void> {

@@ -147,6 +147,8 @@ export interface PodService extends AsyncDisposable {
   execHasTty(container: string, exec: string): boolean;
   startExec(container: string, exec: string, client: ClientStreams): Promise<void>;
   waitExec(container: string, exec: string, signal: AbortSignal): Promise<number>;
+  /** Signals an exec's process; one that is about to start is waited for. Rejects `precondition` where it does not run. */
+  signalExec(container: string, exec: string, signal: number): Promise<void>;
   /** Runs a command in the guest, outside of all containers; resolves with its exit code. */
   execInMachine(pod: string, command: readonly string[], client: ClientStreams): Promise<number>;
   /** `exec` undefined: the container's init. */

@@ -258,6 +258,11 @@ export class Pods implements PodService {
       .wait(signal);
   }
 
+  async signalExec(container: string, exec: string, signal: number): Promise<void> {
+    const { container: found } = this.#registry.find(container, `cannot find container ${container}`);
+    await found.execs.get(exec).signal(signal);
+  }
+
   async execInMachine(pod: string, command: readonly string[], client: ClientStreams): Promise<number> {
     const target = this.#registry.pod(pod, `The pod(${pod}) can not be found`);
     const exec = new Exec('exec-machine' as ExecId, command, false);

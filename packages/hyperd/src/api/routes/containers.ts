@@ -1,10 +1,10 @@
 import { HyperError, isHyperError, messageOf } from '../../errors.ts';
-import { CommandError } from '../../guest/index.ts';
 import type { LogLine, LogOptions, PodService } from '../../pods/pod-service.ts';
 import { ContainerSchema, checkContainerName, parseContainerSpec } from '../../pods/spec/index.ts';
 import { isBelow } from '../api-version.ts';
 import { type Answer, type Call, done, env, json, type Route } from '../call.ts';
 import { flag, needed, ofSchema, ofType } from '../describe.ts';
+import { exitCodeOf } from '../exec-exit-code.ts';
 import { GRACE, graceOf } from '../grace.ts';
 import type { Parameters } from '../parameters.ts';
 import { containerInfo } from '../shapes/container-info.ts';
@@ -162,16 +162,6 @@ async function taggedExitCode(
   return exec === undefined
     ? pods.wait(container, signal)
     : exitCodeOf(pods.waitExec(container, exec, signal));
-}
-
-/** The code of an exec, also of one whose command cannot be run: 126 or 127, as a shell has it. */
-async function exitCodeOf(ended: Promise<number>): Promise<number> {
-  try {
-    return await ended;
-  } catch (error) {
-    if (error instanceof CommandError) return error.exitCode;
-    throw error;
-  }
 }
 
 /** An unknown pod must not be 404 here: the original's client would pull an image. */

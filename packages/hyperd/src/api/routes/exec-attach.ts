@@ -7,10 +7,10 @@ import { integer, needed, ofSchema } from '../describe.ts';
 import type { MachineExecs } from '../machine-execs.ts';
 import type { Parameters } from '../parameters.ts';
 import { ExecId } from '../shapes/schemas.ts';
+import { ttySize } from '../tty-size.ts';
 import type { RouteContext } from './context.ts';
 import { firstContainer, readsRaw } from './pod-runs.ts';
 
-const MAX_TTY_SIZE = 65_535;
 const SESSION = 'input raw, output raw with a tty, else in frames of 8 bytes header and payload';
 const CONTAINER = { container: 'name, id or unique prefix of an id' };
 const COMMAND = needed('a JSON array of strings, or one word');
@@ -103,7 +103,10 @@ export function execRoutes({ pods, machineExecs, clientTags }: RouteContext): Ro
       answers: { 200: 'done', 404: 'unknown container or exec' },
       handle: async ({ parameters }) => {
         const { container, exec } = terminalOf(pods, clientTags, parameters);
-        const size = { rows: sizeOf(parameters, 'h'), columns: sizeOf(parameters, 'w') };
+        const size = {
+          rows: ttySize('h', parameters.integer('h'), parameters.text('h')),
+          columns: ttySize('w', parameters.integer('w'), parameters.text('w')),
+        };
         await pods.resizeTty(container, exec, size);
         return { kind: 'empty', status: 200 };
       },
@@ -187,15 +190,6 @@ function requireRunning({ name, state }: ContainerView): void {
 function requireMachine({ id, machineId }: PodView): void {
   if (machineId !== undefined) return;
   throw new HyperError('precondition', `cannot complete the operation, because the pod ${id} is not alive`);
-}
-
-function sizeOf(parameters: Parameters, name: string): number {
-  const size = parameters.integer(name);
-  if (size !== undefined && size >= 1 && size <= MAX_TTY_SIZE) return size;
-  throw new HyperError(
-    'invalid-argument',
-    `resize tty: "${name}" is "${parameters.text(name)}", want 1 to ${MAX_TTY_SIZE}`,
-  );
 }
 
 function commandOf(parameters: Parameters): string[] {

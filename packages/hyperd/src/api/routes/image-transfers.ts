@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { HyperError } from '../../errors.ts';
 import type { ImageService, RegistryAuth } from '../../images/image-service.ts';
-import { familiarName, isNameOnly, parseReference } from '../../images/reference.ts';
+import { isNameOnly, parseReference, withTag } from '../../images/reference.ts';
 import type { Answer, AnswerDescription, Call, PlainRoute, Route } from '../call.ts';
 import { jsonText, needed, ofType, repeated } from '../describe.ts';
 import type { Parameters } from '../parameters.ts';
@@ -44,7 +44,7 @@ function createRoute(images: ImageService): PlainRoute {
 }
 
 function pulled(images: ImageService, { parameters, headers, signal }: Call): Answer {
-  const reference = referenceOf(parameters.text('imageName').trim(), parameters.text('tag').trim());
+  const reference = withTag(parameters.text('imageName').trim(), parameters.text('tag').trim());
   const auth = registryAuth(headers['x-registry-auth']);
   const platform = parameters.text('platform').trim();
   const options = { ...(auth ? { auth } : {}), ...(platform === '' ? {} : { platform }), signal };
@@ -99,7 +99,7 @@ function pushRoute(images: ImageService): PlainRoute {
       404: UNKNOWN,
     },
     handle: async ({ parameters, headers, body, signal }) => {
-      const reference = referenceOf(parameters.text('remote').trim(), parameters.text('tag').trim());
+      const reference = withTag(parameters.text('remote').trim(), parameters.text('tag').trim());
       const auth = await pushAuth(headers['x-registry-auth'], body);
       return progressAnswer((onProgress) =>
         images.push(reference, { ...(auth ? { auth } : {}), onProgress, signal }),
@@ -168,12 +168,6 @@ function saveRoute(images: ImageService): PlainRoute {
       };
     },
   };
-}
-
-/** `name` with `tag` (a tag or a digest) in place of its own, where one is given. */
-function referenceOf(name: string, tag: string): string {
-  if (tag === '') return name;
-  return `${familiarName(parseReference(name))}${tag.includes(':') ? '@' : ':'}${tag}`;
 }
 
 function refsOf(parameters: Parameters): Record<string, string> | undefined {

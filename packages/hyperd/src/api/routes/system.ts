@@ -1,13 +1,10 @@
-import { readFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { isBelow } from '../api-version.ts';
 import { type Answer, type Call, env, type Route } from '../call.ts';
+import { daemonInfo } from '../daemon-info.ts';
 import { ofSchema, ofType } from '../describe.ts';
 import { listData, requireListed } from '../shapes/list.ts';
 import { DaemonInfo, ListAnswer, VersionAnswer } from '../shapes/schemas.ts';
 import type { RouteContext } from './context.ts';
-
-const INDEX_SERVER = 'https://index.docker.io/v1/';
 
 /** The daemon itself, and what it has. */
 export function systemRoutes(context: RouteContext): Route[] {
@@ -59,48 +56,4 @@ function listed({ pods, machines }: RouteContext, { parameters, version }: Call)
   const data = listData(query, found.pods, found.machines);
   const isOld = isBelow(version, [0, 6]);
   return env(isOld ? 200 : 201, { item, ...(isOld ? { Item: item } : {}), ...data });
-}
-
-async function daemonInfo({ pods, images, machines, about }: RouteContext): Promise<Record<string, unknown>> {
-  const [all, usage, hypervisor] = [pods.list(), await images.usage(), await machines.info()];
-  return {
-    ID: String(process.pid),
-    Containers: all.reduce((sum, pod) => sum + pod.containers.length, 0),
-    Images: usage.images,
-    Pods: all.length,
-    Driver: 'erofs',
-    DriverStatus: [
-      ['Hypervisor', `${hypervisor.driver} ${hypervisor.version}`],
-      ['Accelerator', `${hypervisor.accelerator} (${hypervisor.acceleratorReason})`],
-      ['Image blobs', decimalSize(usage.blobBytes)],
-      ['Root filesystems', decimalSize(usage.rootfsBytes)],
-    ],
-    DockerRootDir: about.rootDirectory,
-    IndexServerAddress: INDEX_SERVER,
-    ExecutionDriver: hypervisor.driver,
-    MemTotal: await memoryTotalKib(),
-    'Operating System': await operatingSystem(),
-    Name: hostname(),
-  };
-}
-
-/** Four digits in decimal units: `1.234 MB`. */
-function decimalSize(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
-  const unit = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
-  return `${Number((bytes / 1000 ** unit).toPrecision(4))} ${units[unit]}`;
-}
-
-async function memoryTotalKib(): Promise<number> {
-  const [, kib] = /^MemTotal:\s+(\d+) kB/m.exec(await readFile('/proc/meminfo', 'utf8')) ?? [];
-  return Number(kib ?? 0);
-}
-
-async function operatingSystem(): Promise<string> {
-  try {
-    const [, name] = /^PRETTY_NAME="?([^"\n]*)/m.exec(await readFile('/etc/os-release', 'utf8')) ?? [];
-    return name ?? 'Linux';
-  } catch {
-    return 'Linux'; // a host without os-release (5)
-  }
 }

@@ -25,11 +25,17 @@ export function containerStrings(pods: readonly PodView[]): string[] {
 
 /** `vm:pod:status`, one string a machine; a machine without a pod is `idle`. */
 export function machineStrings(machines: readonly MachineSummary[], pods: readonly PodView[]): string[] {
-  return machines.map(({ id, owner }) => {
-    const pod = pods.find((candidate) => candidate.machineId === id);
-    const status = pod?.state.phase === 'paused' ? 'paused' : 'associated';
-    return [id, owner ?? '', owner === undefined ? 'idle' : status].join(':');
-  });
+  return machines.map((machine) => [machine.id, machine.owner ?? '', machineStatus(machine, pods)].join(':'));
+}
+
+/** A machine's state in the words of /list. */
+export function machineStatus(
+  { id, owner }: Pick<MachineSummary, 'id' | 'owner'>,
+  pods: readonly PodView[],
+): string {
+  if (owner === undefined) return 'idle';
+  const pod = pods.find(({ machineId }) => machineId === id);
+  return pod?.state.phase === 'paused' ? 'paused' : 'associated';
 }
 
 export interface ListQuery {

@@ -4,7 +4,7 @@ import type { MachineSummary } from '../../machines/machine.ts';
 import type { PodView } from '../../pods/pod-service.ts';
 import { filterLists, hasLabel } from '../filters.ts';
 import { containerPhase } from './container-info.ts';
-import { type ListQuery, listedStatus } from './list.ts';
+import { type ListQuery, listedStatus, machineStatus } from './list.ts';
 
 const labels = Type.Record(Type.String(), Type.String());
 const time = Type.String({ format: 'date-time' });
@@ -62,7 +62,9 @@ export function listed(
     case 'vm':
       return all.machines
         .filter(({ id, owner }) => (machine === '' || id === machine) && (pod === '' || owner === pod))
-        .map(({ id, owner }) => machineObject(id, owner, all.pods))
+        .map((found) => ({
+          ...{ id: found.id, pod: found.owner ?? '', status: machineStatus(found, all.pods) },
+        }))
         .filter(passes);
     default:
       throw new HyperError('invalid-argument', `list "${item}": want pod, container or vm`);
@@ -84,16 +86,6 @@ function containerObjects({ containers }: PodView): Static<typeof ListedContaine
     createdAt: container.createdAt.toISOString(),
     ...(container.state.phase === 'exited' ? { exitCode: container.state.exitCode } : {}),
   }));
-}
-
-function machineObject(
-  id: string,
-  owner: string | undefined,
-  pods: readonly PodView[],
-): Static<typeof ListedMachine> {
-  const pod = pods.find(({ machineId }) => machineId === id);
-  const status = pod?.state.phase === 'paused' ? 'paused' : 'associated';
-  return { id, pod: owner ?? '', status: owner === undefined ? 'idle' : status };
 }
 
 function listFilter(
