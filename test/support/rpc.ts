@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
 import type { GenService } from '@bufbuild/protobuf/codegenv2';
@@ -78,13 +77,6 @@ export class RpcClient implements Disposable {
         stream.cancel();
       },
     };
-  }
-
-  /** Ends a stream that a test has seen enough of, as a client that goes away does. */
-  static async cancel(stream: ClientReadableStream<unknown>): Promise<void> {
-    const ended = once(stream, 'error');
-    stream.cancel();
-    await ended;
   }
 
   [Symbol.dispose](): void {

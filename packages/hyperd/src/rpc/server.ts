@@ -143,8 +143,10 @@ async function* requestsOf(
   call: ServerDuplexStream<Message, Message>,
   signal: AbortSignal,
 ): AsyncGenerator<Message> {
-  yield* call.iterator({ destroyOnReturn: false });
-  await sleep(RESET_MS, undefined, { signal }).catch((cause: unknown) => {
+  try {
+    yield* call.iterator({ destroyOnReturn: false });
+    await sleep(RESET_MS, undefined, { signal });
+  } catch (cause) {
     throw new HyperError('canceled', 'read input: the client has gone', { cause });
-  });
+  }
 }
