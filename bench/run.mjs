@@ -4,6 +4,7 @@ import { ensurePackages } from '../scripts/packages.mjs';
 import { setUp } from '../scripts/setup.mjs';
 import * as build from './build.mjs';
 import * as images from './images.mjs';
+import * as pods from './pods.mjs';
 import { median } from './processes.mjs';
 import * as start from './start.mjs';
 import { withSurroundings } from './surroundings.mjs';
@@ -11,7 +12,7 @@ import * as volumes from './volumes.mjs';
 
 const PEER_PACKAGES = ['docker.io', 'iptables', 'mmdebstrap', 'skopeo', 'docker-registry'];
 const ROUNDS = Number(process.env.ROUNDS ?? 7);
-const GROUPS = [start, build, images, volumes];
+const GROUPS = [start, pods, build, images, volumes];
 
 function wanted(names) {
   const unknown = names.find((name) => !GROUPS.some((group) => group.name === name));
@@ -28,12 +29,13 @@ async function measure({ ours, peer, before = {}, figure }) {
       ['peer', peer],
       ['ours', ours],
     ]) {
+      if (!run) continue; // there is nothing to compare with
       await before[who]?.();
       const value = figure(await run());
       if (round >= 0) figures[who].push(value);
     }
   }
-  return { ours: median(figures.ours), peer: median(figures.peer) };
+  return { ours: median(figures.ours), peer: peer && median(figures.peer) };
 }
 
 async function main() {
@@ -47,7 +49,10 @@ async function main() {
       for await (const benchmark of group.cases(surroundings)) {
         const result = await measure(benchmark);
         rows.push({ title: benchmark.title, ...result });
-        console.log(`${benchmark.title}: ${result.ours.toFixed(0)} ms, docker ${result.peer.toFixed(0)} ms`);
+        const { ours, peer } = result;
+        console.log(
+          `${benchmark.title}: ${ours.toFixed(0)} ms${peer ? `, docker ${peer.toFixed(0)} ms` : ''}`,
+        );
       }
     }
     const { model } = cpus()[0] ?? {};
@@ -58,9 +63,8 @@ async function main() {
       `${'case'.padEnd(44)}${'hyperd'.padStart(10)}${'docker'.padStart(10)}${'ratio'.padStart(10)}`,
     );
     for (const { title, ours, peer } of rows) {
-      const cells = [ours.toFixed(0), peer.toFixed(0), (ours / peer).toFixed(2)].map((cell) =>
-        cell.padStart(10),
-      );
+      const compared = peer ? [peer.toFixed(0), (ours / peer).toFixed(2)] : [];
+      const cells = [ours.toFixed(0), ...compared].map((cell) => cell.padStart(10));
       console.log(`${title.padEnd(44)}${cells.join('')}`);
     }
   });
