@@ -175,16 +175,19 @@ test('output arrives in order with offsets, what comes twice is cut off, ends ar
   assert.deepEqual(output, ['stdout hello 5', 'stdout  world 11', 'stderr err 3', 'stderr end']);
 });
 
-test('acknowledgements are sent once a tick, with the highest offset', async () => {
+test('acknowledgements are sent together, with the highest offset, be they for little or for much of the window', async () => {
   const { guest, process } = await started();
-  guest.data(29, 0, 'abcdef');
+  const sent = () =>
+    guest.frames.filter(({ type }) => type === FRAME_ACK).map(({ stream, offset }) => [stream, offset]);
+  guest.data(29, 0, 'x'.repeat(2000));
   await settled();
   for (const offset of [1, 3, 6]) process.acknowledge('stdout', offset);
-  await settled();
-  assert.deepEqual(
-    guest.frames.filter(({ type }) => type === FRAME_ACK).map(({ stream, offset }) => [stream, offset]),
-    [[29, 6]],
-  );
+  while (sent().length === 0) await settled();
+  assert.deepEqual(sent(), [[29, 6]]);
+  for (const offset of [7, 1100, 1200]) process.acknowledge('stdout', offset);
+  while (sent().length === 1) await settled();
+  assert.deepEqual(sent().at(-1), [29, 1200]);
+  assert.equal(sent().length, 2);
 });
 
 for (const [what, offset, length] of [

@@ -48,6 +48,12 @@ const DEFAULT_CALL_TIMEOUT_MS = 60_000;
 const FILL_TIMEOUT_MS = 600_000;
 const HELLO_INTERVAL_MS = 200;
 const MAX_PENDING_CALLS = 4096;
+/**
+ * Every acknowledgement wakes the guest, which costs an emulated one as much as a frame of output: they are sent for a good part of the window at
+ * once, and what is less than that waits a moment for more.
+ */
+const DUE_WINDOW_PART = 4;
+const ACKNOWLEDGE_DELAY_MS = 20;
 const MAX_PROCESSES = 8192;
 
 type Call = MessageInitShape<typeof ToAgentSchema>['call'];
@@ -86,7 +92,10 @@ class Connection implements GuestAgent, ProcessLink {
   #info: AgentInfo | undefined;
   #lastCall = 0;
   #reason: Error | undefined;
-  #acknowledging = false;
+  /** What has been acknowledged, per stream. */
+  readonly #acknowledged = new Map<number, number>();
+  #acknowledging: NodeJS.Immediate | undefined;
+  #acknowledgingLater: NodeJS.Timeout | undefined;
 
   constructor(stream: Duplex, callTimeoutMs: number) {
     this.#stream = stream;
@@ -290,6 +299,10 @@ class Connection implements GuestAgent, ProcessLink {
 
   async release(processId: number): Promise<void> {
     this.#processes.delete(processId);
+    for (const stream of [processId * 4 + 1, processId * 4 + 2]) {
+      this.#acknowledgements.delete(stream);
+      this.#acknowledged.delete(stream);
+    }
     await this.#call({ case: 'releaseProcess', value: { processId } });
   }
 
@@ -300,13 +313,14 @@ class Connection implements GuestAgent, ProcessLink {
 
   sendAcknowledge(stream: number, offset: number, resume: boolean): void {
     if (resume) {
+      this.#acknowledged.set(stream, offset);
       this.#stream.write(encodeFrame(FRAME_ACK, { flags: FLAG_RESUME, stream, offset }));
       return;
     }
     this.#acknowledgements.set(stream, offset);
-    if (this.#acknowledging) return;
-    this.#acknowledging = true;
-    setImmediate(() => this.#flushAcknowledgements());
+    const isDue = offset - (this.#acknowledged.get(stream) ?? 0) >= this.info.windowBytes / DUE_WINDOW_PART;
+    if (isDue) this.#acknowledging ??= setImmediate(() => this.#flushAcknowledgements());
+    else this.#acknowledgingLater ??= setTimeout(() => this.#flushAcknowledgements(), ACKNOWLEDGE_DELAY_MS);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -317,6 +331,7 @@ class Connection implements GuestAgent, ProcessLink {
   close(reason: Error): void {
     if (this.#reason) return;
     this.#reason = reason;
+    this.#flushAcknowledgements();
     this.#stream.destroy();
     this.#welcome?.reject(reason);
     for (const call of this.#calls.values()) {
@@ -330,10 +345,14 @@ class Connection implements GuestAgent, ProcessLink {
   }
 
   #flushAcknowledgements(): void {
-    this.#acknowledging = false;
+    clearTimeout(this.#acknowledgingLater);
+    clearImmediate(this.#acknowledging);
+    this.#acknowledging = this.#acknowledgingLater = undefined;
     if (!this.#reason) {
-      for (const [stream, offset] of this.#acknowledgements)
+      for (const [stream, offset] of this.#acknowledgements) {
+        this.#acknowledged.set(stream, offset);
         this.#stream.write(encodeFrame(FRAME_ACK, { stream, offset }));
+      }
     }
     this.#acknowledgements.clear();
   }

@@ -4,7 +4,7 @@ import type { ExitStatus, GuestProcess, OutputSink, OutputStream } from './agent
 /** What a process needs of its connection. */
 export interface ProcessLink {
   sendData(stream: number, offset: number, chunk: Uint8Array, eof: boolean): void;
-  /** Coalesced: the latest offset of a stream is sent at the end of the tick. */
+  /** Coalesced: the latest offset of a stream is sent soon. */
   sendAcknowledge(stream: number, offset: number, resume: boolean): void;
   signal(process: number, signal: number): Promise<void>;
   resize(process: number, rows: number, columns: number): Promise<void>;

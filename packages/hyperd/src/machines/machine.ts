@@ -91,6 +91,7 @@ export interface Machine {
   setServices(services: readonly GuestService[]): Promise<void>;
   /** Whether a disk of that name is plugged, also by an earlier daemon. */
   hasDisk(name: string): boolean;
+  diskNames(): readonly string[];
   /** Records whose machine it is; undefined: nobody's, it waits for a pod. */
   setOwner(owner: PodId | undefined): void;
   pause(): Promise<void>;

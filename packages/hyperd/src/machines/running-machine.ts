@@ -138,6 +138,10 @@ export class RunningMachine implements Machine {
     await this.agent.setServices(services);
   }
 
+  diskNames(): readonly string[] {
+    return this.#disks.map(({ name }) => name);
+  }
+
   hasDisk(name: string): boolean {
     return this.#disks.some((disk) => disk.name === name);
   }

@@ -3,6 +3,7 @@ import type { ImageService, RootfsLease } from '../images/image-service.ts';
 import type { Machine } from '../machines/machine.ts';
 
 const SCRATCH = 'scratch';
+const ROOTFS_PREFIX = 'rootfs-';
 
 /** The disks of one pod's machine: a root file system for every image, held while the machine has it, and the writable disk. */
 export class PodDisks {
@@ -27,7 +28,7 @@ export class PodDisks {
     if (this.#rootfs.has(image)) lease[Symbol.dispose]();
     else
       this.#rootfs.set(image, {
-        name: `rootfs-${image.slice('sha256:'.length, 'sha256:'.length + 32)}`,
+        name: `${ROOTFS_PREFIX}${image.slice('sha256:'.length, 'sha256:'.length + 32)}`,
         lease,
       });
   }
@@ -50,9 +51,10 @@ export class PodDisks {
     await this.#plug(machine, image);
   }
 
-  /** Takes all disks out of a machine that is to live on without the pod. */
+  /** Takes all disks out of a machine that is to live on without the pod, also those of containers that have been removed since. */
   async unplugAll(machine: Machine): Promise<void> {
-    for (const { name } of this.#rootfs.values()) if (machine.hasDisk(name)) await machine.detachDisk(name);
+    for (const name of machine.diskNames())
+      if (name.startsWith(ROOTFS_PREFIX)) await machine.detachDisk(name);
     await machine.detachDisk(SCRATCH);
   }
 

@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HyperError } from '../errors.ts';
+import { HyperError, isHyperError } from '../errors.ts';
 import type { GuestAgent, GuestProcessState } from '../guest/index.ts';
-import type { Digest } from '../ids.ts';
+import type { ContainerId, Digest } from '../ids.ts';
 import type { Machine, MachineExit } from '../machines/machine.ts';
 import { hostResolver } from '../networks/host-resolver.ts';
 import { guestServices } from './balancing.ts';
@@ -199,9 +199,13 @@ export class PodMachine {
     for (const image of this.#images()) await this.#disks.prepare(image); // plugged already; held so that the file stays
     for (const container of this.#pod.containers()) {
       const { id, processId } = container.record;
-      const state = states.find((s) => s.init && s.containerId === id && s.id === processId);
+      const ofInit = states.filter((state) => state.init && state.containerId === id);
+      const state = ofInit.find((found) => found.id === processId);
       if (state) await container.adopt(state, agent);
-      else container.lose(LOST_EXIT_CODE, 'its process was not found in the machine');
+      else {
+        if (container.isRunning) container.lose(LOST_EXIT_CODE, 'its process was not found in the machine');
+        await this.#clearAway(id, ofInit, agent);
+      }
     }
     for (const state of states.filter((s) => !s.init)) await this.#adoptExec(state, agent);
   }
@@ -273,6 +277,19 @@ export class PodMachine {
 
   #records(): ContainerRecord[] {
     return this.#pod.containers().map(({ record }) => record);
+  }
+
+  /** What the guest still has of a container whose end was recorded by a daemon that died before it could tell the guest. */
+  async #clearAway(id: ContainerId, inits: readonly GuestProcessState[], agent: GuestAgent): Promise<void> {
+    try {
+      for (const state of inits) {
+        const session = new Session({ tty: state.tty });
+        await (await agent.adoptProcess(state, { stdout: 0, stderr: 0 }, session)).release();
+      }
+      await agent.removeContainer(id, { deleteUpper: false });
+    } catch (error) {
+      if (!isHyperError(error, 'not-found')) throw error; // there is nothing, as a rule
+    }
   }
 
   /** The client of an earlier daemon's exec is gone: its process goes on, its output goes nowhere. */

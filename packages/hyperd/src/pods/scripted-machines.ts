@@ -172,6 +172,10 @@ class ScriptedMachine implements Machine {
     if (!this.#vm.disks.delete(name)) throw new HyperError('not-found', `detach disk "${name}"`);
   }
 
+  diskNames(): readonly string[] {
+    return [...this.#vm.disks];
+  }
+
   hasDisk(name: string): boolean {
     return this.#vm.disks.has(name);
   }
