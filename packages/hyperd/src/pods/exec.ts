@@ -77,7 +77,8 @@ export class Exec {
       listener?.ended(status.exitCode);
       session.drain();
       await endOfOutput(session);
-      await process.release();
+      // Nobody waits for the guest to forget it; where that fails, the connection has ended, and all of the machine with it.
+      process.release().catch(() => undefined);
       return status.exitCode;
     } catch (error) {
       session.abandon('the process is gone');
