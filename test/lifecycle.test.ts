@@ -263,7 +263,8 @@ test('real machines: pods become what the model says, whatever is asked of them 
     fc.asyncProperty(commands, async (sequence) => {
       await fc.asyncModelRun(() => ({ model: new PodsModel(), real: client }), sequence);
       await daemon.hyperctl(['rm', '-a']);
-      assert.deepEqual(daemon.machinePids(), []);
+      // A daemon that has just started makes its template: that machine, too, ends by itself.
+      await eventually('no machine is left', () => daemon.machinePids().length === 0);
     }),
     {
       numRuns: RUNS,
