@@ -23,6 +23,7 @@ export const TEST_PACKAGES = [
   'groff-base',
   'iproute2',
   'nftables',
+  'openssl',
 ];
 
 // What apt and dpkg say is read: it has to be in English.

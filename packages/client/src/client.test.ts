@@ -73,9 +73,10 @@ test('imageTag() splits from the right', () => {
 
 for (const [url, target] of [
   ['unix:///run/h.sock', { socketPath: '/run/h.sock' }],
-  ['tcp://127.0.0.1:12345', { host: '127.0.0.1', port: 12345 }],
-  ['tcp://[::1]:80', { host: '::1', port: 80 }],
-  ['tcp://:80', { host: '127.0.0.1', port: 80 }],
+  ['tcp://127.0.0.1:12345', { host: '127.0.0.1', port: 12345, isEncrypted: false }],
+  ['tcp://[::1]:80', { host: '::1', port: 80, isEncrypted: false }],
+  ['tcp://:80', { host: '127.0.0.1', port: 80, isEncrypted: false }],
+  ['tls://vm.example:2376', { host: 'vm.example', port: 2376, isEncrypted: true }],
 ] as const) {
   test(`host ${url}`, () => assert.deepEqual(parseHostUrl(url), target));
 }

@@ -67,12 +67,17 @@ export interface MachineSession extends Session {
   readonly exec: string;
 }
 
+export interface ClientSettings {
+  /** Directory of `ca.pem`, `cert.pem` and `key.pem` for `tls://` (default: `HYPER_TLS_DIR`, else `~/.config/hyper/tls`). */
+  readonly tlsDirectory?: string | undefined;
+}
+
 /**
- * A client of one daemon: `unix:///PATH` or `tcp://ADDRESS:PORT`. Every call rejects with ApiError (the daemon's status and text) or
- * ConnectionError. Dispose of it when done.
+ * A client of one daemon: `unix:///PATH`, `tcp://ADDRESS:PORT` or `tls://ADDRESS:PORT`. Every call rejects with ApiError (the daemon's status and
+ * text) or ConnectionError. Dispose of it when done.
  */
-export function createClient(hostUrl: string): Client {
-  return new Client(new Transport(hostUrl));
+export function createClient(hostUrl: string, { tlsDirectory }: ClientSettings = {}): Client {
+  return new Client(new Transport(hostUrl, tlsDirectory));
 }
 
 export class Client implements Disposable {

@@ -1,5 +1,12 @@
 export { ApiError, ConnectionError } from './api-error.ts';
-export { Client, type CommitOptions, createClient, type LogOptions, type MachineSession } from './client.ts';
+export {
+  Client,
+  type ClientSettings,
+  type CommitOptions,
+  createClient,
+  type LogOptions,
+  type MachineSession,
+} from './client.ts';
 export { defaultHost } from './default-host.ts';
 export { demultiplex, type OutputChunk } from './demultiplex.ts';
 export { type EventOptions, EventsDroppedError, type HyperEvent } from './events.ts';

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { ApiError, ConnectionError } from './api-error.ts';
 import { parseHostUrl, type Target } from './host-url.ts';
 import { openSession, type Session } from './session.ts';
+import { defaultTlsDirectory, readTlsFiles, type TlsFiles } from './tls-files.ts';
 
 // An import of node:http would evaluate all of its exports, WebSocket's implementation among them: a third of hyperctl's start.
 const http = process.getBuiltinModule('node:http');
@@ -25,11 +26,19 @@ const MAX_ERROR_LENGTH = 64 * 1024;
 export class Transport {
   readonly #url: string;
   readonly #target: Target;
-  readonly #agent: Agent = new http.Agent({ keepAlive: true });
+  readonly #tls: TlsFiles | undefined;
+  readonly #agent: Agent;
+  readonly #request: typeof http.request;
 
-  constructor(hostUrl: string) {
+  /** `tlsDirectory`: of the certificates for `tls://`. Throws where they cannot be read. */
+  constructor(hostUrl: string, tlsDirectory?: string) {
     this.#url = hostUrl;
     this.#target = parseHostUrl(hostUrl);
+    const isEncrypted = 'isEncrypted' in this.#target && this.#target.isEncrypted;
+    this.#tls = isEncrypted ? readTlsFiles(tlsDirectory ?? defaultTlsDirectory(process.env)) : undefined;
+    const module = isEncrypted ? process.getBuiltinModule('node:https') : http;
+    this.#request = module.request;
+    this.#agent = new module.Agent({ keepAlive: true });
   }
 
   /** Sends a request; resolves with its successful answer, the body unread. Rejects with ApiError or ConnectionError. */
@@ -38,7 +47,7 @@ export class Transport {
     const { body } = options;
     const isStream = body instanceof Readable;
     const text = body === undefined || isStream ? undefined : JSON.stringify(body);
-    const call = http.request(
+    const call = this.#request(
       {
         ...this.#options(method, path, options),
         agent: this.#agent,
@@ -78,7 +87,7 @@ export class Transport {
   /** Takes a connection over. `framed`: the output comes in Docker's frames. */
   async hijack(path: string, options: CallOptions & { readonly framed: boolean }): Promise<Session> {
     const { promise, resolve, reject } = withResolvers<Session>();
-    const call = http.request({
+    const call = this.#request({
       ...this.#options('POST', path, options),
       agent: false,
       headers: {
@@ -108,7 +117,7 @@ export class Transport {
       .filter(([, text]) => text !== '');
     const search = new URLSearchParams(values).toString();
     return {
-      ...{ ...this.#target, method, path: search === '' ? path : `${path}?${search}` },
+      ...{ ...this.#target, ...this.#tls, method, path: search === '' ? path : `${path}?${search}` },
       ...(signal ? { signal } : {}),
     };
   }
@@ -125,6 +134,12 @@ export class Transport {
     }
     if (error.code === 'EACCES') {
       return new ConnectionError(`connect to hyperd at "${this.#url}": permission denied`, { cause: error });
+    }
+    if (/^ERR_SSL|CERT|SIGNATURE|ALTNAME/.test(error.code ?? '')) {
+      return new ConnectionError(
+        `connect to hyperd at "${this.#url}": ${error.message}; the certificates of both sides must be of authorities that the other side knows`,
+        { cause: error },
+      );
     }
     return new ConnectionError(`talk to hyperd at "${this.#url}": ${error.message}`, { cause: error });
   }

@@ -6,7 +6,12 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
     name: 'host',
     short: 'H',
     value: 'URL',
-    help: 'where hyperd listens: unix:///PATH or tcp://ADDRESS:PORT (default: $HYPER_HOST, else the usual socket)',
+    help: 'where hyperd listens: unix:///PATH, tcp://ADDRESS:PORT or tls://ADDRESS:PORT (default: $HYPER_HOST, else the usual socket)',
+  },
+  {
+    name: 'tls-dir',
+    value: 'DIR',
+    help: 'for tls://: cert.pem and key.pem of this client, ca.pem of the daemon (default: $HYPER_TLS_DIR, else ~/.config/hyper/tls)',
   },
   { name: 'help', short: 'h', help: 'show this help' },
   { name: 'version', help: 'show the version' },

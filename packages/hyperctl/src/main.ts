@@ -57,7 +57,7 @@ async function runCommand(
       `"${command.name}" takes ${countText(least, most)}, not ${operands.length}; ${hint(command)}`,
     );
   }
-  using client = createClient(hostUrl(globals.text('host')));
+  using client = createClient(hostUrl(globals.text('host')), { tlsDirectory: globals.text('tls-dir') });
   return await command.run({ client, options, operands, terminal });
 }
 

@@ -100,6 +100,7 @@ async function serve(config: Config): Promise<void> {
     events,
     about,
     logger,
+    guard: config.guard,
   });
   const urls = await api.listen(config.hosts);
   const { grpcHost } = config;

@@ -36,6 +36,11 @@ export class Parameters {
     return this.optional(...names) ?? '';
   }
 
+  /** The first value of `name`, whether the route describes it or not; empty where it is not given. */
+  given(name: string): string {
+    return this.#values.get(name) ?? '';
+  }
+
   /** Every value that is given and not empty. */
   all(name: string): readonly string[] {
     this.#check(name);

@@ -1,16 +1,26 @@
-import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type ServerOptions as NodeServerOptions,
+  type Server,
+  ServerResponse,
+} from 'node:http';
+import { createServer as createTlsServer, type ServerOptions as TlsOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { HyperError, messageOf } from '../errors.ts';
+import { HyperError, isHyperError, messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import type { Access, ClientIdentity } from './access.ts';
 import { sendAnswer, sendError, wantsJson } from './answer.ts';
 import { type ApiVersion, splitVersion } from './api-version.ts';
+import type { AuditLog } from './audit-log.ts';
 import type { Call, PlainRoute, Route, SessionDescription } from './call.ts';
 import { cleanUrl } from './clean-url.ts';
 import { type Parameter, parametersOf } from './describe.ts';
 import { refuseHijacked, runHijacked } from './hijack.ts';
-import { listenOn, parseHost } from './listen.ts';
+import { type Host, listenOn, parseHost, type SocketGuard } from './listen.ts';
 import { Parameters } from './parameters.ts';
 import {
   bodyStream,
@@ -33,6 +43,13 @@ export interface ServerOptions {
   readonly logger: Logger;
   /** Value of the `Server` header. */
   readonly product: string;
+  /** What clients may do (default: everything). */
+  readonly access?: Access | undefined;
+  /** Where calls that change something, and refused ones, are recorded (default: nowhere). */
+  readonly audit?: AuditLog | undefined;
+  /** Needed to listen on `tls://`. */
+  readonly tls?: TlsOptions | undefined;
+  readonly socketGuard?: SocketGuard | undefined;
   /** How long running calls may take to end when the server closes, in ms (default 5000). */
   readonly closeGraceMs?: number;
 }
@@ -50,6 +67,8 @@ export class ApiServer implements AsyncDisposable {
   readonly #upgraded = new WeakSet<IncomingMessage>();
   readonly #hijacks = new Map<string, Hijack>();
   readonly #sockets = new Set<Socket>();
+  /** The listener that a connection came through. */
+  readonly #listeners = new WeakMap<Socket, string>();
 
   constructor(options: ServerOptions) {
     this.#options = options;
@@ -85,15 +104,15 @@ export class ApiServer implements AsyncDisposable {
     for (const route of options.routes) this.#register(route);
   }
 
-  /** Listens on every host (`unix://PATH`, `tcp://ADDRESS:PORT`); resolves with the URLs. Rejects `conflict`, `invalid-argument`. */
+  /** Listens on every host (`unix://PATH`, `tcp://ADDRESS:PORT`, `tls://ADDRESS:PORT`); resolves with the URLs. Rejects `conflict`, `invalid-argument`. */
   async listen(hostUrls: readonly string[]): Promise<string[]> {
     await this.#app.ready();
-    const hosts = hostUrls.map(parseHost);
+    const hosts = hostUrls.map((url) => ({ url, host: parseHost(url) }));
     const urls: string[] = [];
     try {
-      for (const host of hosts) {
-        const created = this.#createServer();
-        urls.push(await listenOn(created.server, host));
+      for (const { url, host } of hosts) {
+        const created = this.#createServer(host, url);
+        urls.push(await listenOn(created.server, host, this.#options.socketGuard));
         this.#servers.push(created);
       }
     } catch (error) {
@@ -118,29 +137,39 @@ export class ApiServer implements AsyncDisposable {
     await Promise.all(closed);
     clearTimeout(timer);
     await this.#app.close();
+    this.#options.audit?.[Symbol.dispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  #createServer(): { readonly server: Server; readonly endSilent: () => void } {
-    const server = createServer({
+  #createServer({ kind }: Host, url: string): { readonly server: Server; readonly endSilent: () => void } {
+    const settings: NodeServerOptions = {
       ...{ headersTimeout: HEADERS_TIMEOUT_MS, keepAliveTimeout: 30_000 },
       requestTimeout: 0, // an image may take its time to arrive; other bodies have their own limit
       shouldUpgradeCallback: (request) => this.#isHijacked(request.method ?? '', request.url ?? ''),
-    });
+    };
+    const { tls } = this.#options;
+    if (kind === 'tls' && !tls)
+      throw new HyperError('invalid-argument', `listen on "${url}": there are no TLS certificates`);
+    const server = kind === 'tls' ? createTlsServer({ ...settings, ...tls }) : createServer(settings);
+    const connected = kind === 'tls' ? 'secureConnection' : 'connection';
     const endSilent = upgradeHijackedRequests(
-      server,
-      (method, url) => this.#isHijacked(method, url),
+      ...([server, connected] as const),
+      (method, path) => this.#isHijacked(method, path),
       HEADERS_TIMEOUT_MS,
     );
-    server.on('connection', (socket: Socket) => {
+    server.on(connected, (socket: Socket) => {
+      this.#listeners.set(socket, url);
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
       socket.on('error', (error) => {
         this.#options.logger.debug({ err: messageOf(error) }, 'connection of a client');
       });
+    });
+    server.on('tlsClientError', (error: Error) => {
+      this.#options.logger.warn({ err: messageOf(error) }, 'TLS client refused');
     });
     server.on('request', (request, response) => this.#app.routing(request, response));
     server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket as Socket, head));
@@ -193,10 +222,15 @@ export class ApiServer implements AsyncDisposable {
     const { route } = served;
     const signal = this.#signalOf(reply.raw);
     const answered = route.body === 'stream' ? keepOpenForAnswer(request.raw, reply.raw) : undefined;
+    const record = this.#recorder(route, request);
     try {
       const call = await this.#call(served, request, signal);
+      record.call = call;
+      this.#options.access?.check(record.client, route, call);
       await sendAnswer(reply, await route.handle(call), signal);
+      record.end();
     } catch (error) {
+      record.end(error);
       this.#report(error, reply);
       sendError(reply, error, route.statuses);
     }
@@ -213,6 +247,7 @@ export class ApiServer implements AsyncDisposable {
     const { raw } = request;
     const { path } = served.route;
     const socket = raw.socket;
+    const record = this.#recorder(served.route, request);
     try {
       if (!this.#upgraded.has(raw)) {
         throw new HyperError(
@@ -220,12 +255,16 @@ export class ApiServer implements AsyncDisposable {
           `take over connection for "${path}": send it as the connection's first request, or with "Upgrade: tcp"`,
         );
       }
-      const session = hijack.open(await this.#call(served, request, this.#closing.signal));
+      record.call = await this.#call(served, request, this.#closing.signal);
+      this.#options.access?.check(record.client, served.route, record.call);
+      const session = hijack.open(record.call);
       reply.hijack();
       reply.raw.detachSocket(socket);
       const error = await runHijacked(socket, session, this.#closing.signal);
+      record.end(error);
       if (error) this.#report(error, reply);
     } catch (error) {
+      record.end(error);
       this.#report(error, reply);
       if (wantsJson(raw) || !this.#upgraded.has(raw)) return sendError(reply, error);
       reply.hijack();
@@ -266,6 +305,34 @@ export class ApiServer implements AsyncDisposable {
     };
   }
 
+  #clientOf(socket: Socket): ClientIdentity {
+    const listener = this.#listeners.get(socket) ?? '';
+    if (!(socket instanceof TLSSocket)) return { kind: 'listener', name: listener };
+    const { CN } = socket.getPeerCertificate().subject;
+    return { kind: 'certificate', name: [CN ?? ''].flat()[0] ?? '' };
+  }
+
+  /** To be told of a call's end: calls that change something are recorded, and those that are not allowed. */
+  #recorder(route: Route, { raw }: FastifyRequest): CallRecorder {
+    const startedAt = performance.now();
+    const client = this.#clientOf(raw.socket);
+    const { audit, logger } = this.#options;
+    return {
+      client,
+      call: undefined,
+      end(error) {
+        if (route.method === 'GET' && !isHyperError(error, 'forbidden')) return;
+        const outcome = error === undefined ? 'done' : isHyperError(error) ? error.code : 'internal';
+        const durationMs = performance.now() - startedAt;
+        try {
+          audit?.write({ client, route, call: this.call, outcome, durationMs });
+        } catch (failure) {
+          logger.error({ err: failure }, 'write audit log'); // a full disk must not end what runs
+        }
+      },
+    };
+  }
+
   #signalOf(response: ServerResponse): AbortSignal {
     const gone = new AbortController();
     const abort = (): void => gone.abort();
@@ -283,6 +350,13 @@ export class ApiServer implements AsyncDisposable {
     if (isOurs) this.#options.logger.debug(fields, 'request refused');
     else this.#options.logger.error(fields, 'request failed');
   }
+}
+
+interface CallRecorder {
+  readonly client: ClientIdentity;
+  /** Once it is known. */
+  call: Call | undefined;
+  end(error?: unknown): void;
 }
 
 interface Served<R extends Route> {

@@ -8,18 +8,19 @@ const HEAD_END = '\r\n\r\n';
  * Makes `server` treat a request to one of the hijacked routes as an upgrade when it does not carry the headers of one: the original
  * never asked for them. They are put into the head of a connection's first request before the HTTP parser sees it, so that bytes
  * which follow the head at once are input as well.
- * `isHijacked` tells by method and URL; `headTimeoutMs` bounds the wait for a connection's first bytes. The result ends the connections
+ * `connected` is the event of `server` that brings a connection. `isHijacked` tells by method and URL; `headTimeoutMs` bounds the wait for a connection's first bytes. The result ends the connections
  * that have not sent them.
  */
 export function upgradeHijackedRequests(
   server: Server,
+  connected: 'connection' | 'secureConnection',
   isHijacked: (method: string, url: string) => boolean,
   headTimeoutMs: number,
 ): () => void {
   const silent = new Set<Socket>();
-  const listeners = server.listeners('connection');
-  server.removeAllListeners('connection');
-  server.on('connection', (socket: Socket) => {
+  const listeners = server.listeners(connected);
+  server.removeAllListeners(connected);
+  server.on(connected, (socket: Socket) => {
     silent.add(socket);
     socket.once('close', () => silent.delete(socket));
     readHead(socket, headTimeoutMs, (head) => {

@@ -105,7 +105,7 @@ test('unknown keys and keys without effect are warnings that name file and line'
 
 for (const [file, message] of [
   ['\nRoot=relative\n', /config:2: Root is "relative"; want an absolute path/],
-  ['Host=nowhere', /config:1: Host is "nowhere"; want unix:\/\/\/PATH or tcp/],
+  ['Host=nowhere', /config:1: Host is "nowhere"; want unix:\/\/\/PATH, tcp:.* or tls:/],
   ['DisableIptables=maybe', /config:1: DisableIptables is "maybe"; want true or false/],
   ['GDBTCPPort=-1', /want a whole number/],
   ['RegistryMirror=ftp://x', /config:1: RegistryMirror is "ftp:\/\/x"; want URL or HOST=URL/],
@@ -145,17 +145,37 @@ for (const argv of [
   });
 }
 
+test('who may reach the API is told by flags and file', () => {
+  const { guard } = load([], '');
+  assert.deepEqual(guard.socket, { mode: 0o660, groupId: undefined });
+  assert.deepEqual([guard.tlsDirectory, guard.auditLog], [undefined, '/home/u/.local/share/hyper/audit.log']);
+  const file =
+    'TLSDir=/t\nSocketGroup=root\nSocketMode=600\nAuditLog=none\n[Access]\nAlice = pods a-* b\n* = read';
+  const told = load(['--host', 'tls://0.0.0.0:2376', '--socket-group', '7'], file).guard;
+  assert.deepEqual([told.tlsDirectory, told.auditLog], ['/t', undefined]);
+  assert.deepEqual(told.socket, { mode: 0o600, groupId: 7 });
+  assert.deepEqual(Object.fromEntries(told.rules), {
+    Alice: { kind: 'pods', patterns: ['a-*', 'b'] },
+    '*': { kind: 'read' },
+  });
+  assert.throws(() => load(['--socket-group', 'no-such-group']), /find group "no-such-group"/);
+  assert.throws(
+    () => load([], '[Access]\nBob = write'),
+    /config:2: Bob is "write"; want all, read, none, or pods/,
+  );
+  assert.match(load(['--host', 'tcp://127.0.0.1:1']).warnings.join(), /every user of this host/);
+});
+
 test('a file that was asked for has to be there', () => {
   assert.throws(() => loadConfig(['--config', '/nonexistent/config'], user), /nonexistent/);
 });
 
-test('gRPC is served only where that is asked for, and more than this host is warned of', () => {
+test('gRPC is served only where that is asked for, and on loopback', () => {
   assert.equal(load([]).grpcHost, undefined);
-  const local = load([], 'gRPCHost=127.0.0.1:22318');
-  assert.deepEqual([local.grpcHost, local.warnings], ['127.0.0.1:22318', []]);
-  const open = load(['--grpc-host', '0.0.0.0:0'], 'gRPCHost=127.0.0.1:22318');
-  assert.equal(open.grpcHost, '0.0.0.0:0');
-  assert.match(open.warnings.join(), /0\.0\.0\.0:0/);
+  const local = load(['--grpc-host', '127.0.0.1:0'], 'gRPCHost=127.0.0.1:22318');
+  assert.equal(local.grpcHost, '127.0.0.1:0');
+  assert.match(local.warnings.join(), /gRPC on 127.0.0.1:0: every user of this host/);
+  assert.throws(() => load(['--grpc-host', '0.0.0.0:0']), /serve gRPC on "0.0.0.0:0": it is not encrypted/);
   for (const bad of ['22318', ':22318', '127.0.0.1', '127.0.0.1:65536', 'tcp://127.0.0.1:1', '[::1:7'])
     assert.throws(() => load(['--grpc-host', bad]), /--grpc-host ".*"; want ADDRESS:PORT/);
   assert.throws(() => load([], 'gRPCHost=x'), /gRPCHost is "x"; want ADDRESS:PORT/);

@@ -7,11 +7,16 @@ import { HyperError, messageOf } from '../errors.ts';
 import type { BridgeSettings } from '../networks/networks.ts';
 import type { LogPlace } from '../pods/container-log.ts';
 import { LOG_OPTIONS } from '../pods/logs/log-settings.ts';
+import { type AccessRules, parsePermission } from './access-rules.ts';
+import { type ApiGuardSettings, apiGuard, hostWarnings } from './api-guard.ts';
 import { type IniEntry, parseIni } from './ini.ts';
 import {
+  absolutePath,
+  auditTarget,
   bridgeAddress,
   bytesOf,
   deviceName,
+  groupName,
   ipv4,
   isLoopback,
   isTrue,
@@ -21,14 +26,16 @@ import {
   pathList,
   SETTINGS,
   size,
+  socketMode,
   tcpAddress,
 } from './settings.ts';
 
 /** What the daemon is told by flags and file, checked, with defaults. */
 export interface Config {
   readonly root: string;
-  /** `unix:///PATH` or `tcp://ADDRESS:PORT`, at least one. */
+  /** `unix:///PATH`, `tcp://ADDRESS:PORT` or `tls://ADDRESS:PORT`, at least one. */
   readonly hosts: readonly string[];
+  readonly guard: ApiGuardSettings;
   /** `ADDRESS:PORT` of the gRPC service; undefined: it is not served. */
   readonly grpcHost: string | undefined;
   readonly kernel: string;
@@ -84,6 +91,10 @@ const SYSTEM_FILE = '/etc/hyper/config';
 const FLAGS = {
   root: { type: 'string' },
   host: { type: 'string', multiple: true },
+  'tls-dir': { type: 'string' },
+  'socket-group': { type: 'string' },
+  'socket-mode': { type: 'string' },
+  'audit-log': { type: 'string' },
   'grpc-host': { type: 'string' },
   config: { type: 'string' },
   kernel: { type: 'string' },
@@ -117,8 +128,12 @@ export const HELP = `Usage: hyperd [options]
 Runs OCI images as pods in virtual machines.
 
   --root DIR                 state directory (default: /var/lib/hyper for root, else ~/.local/share/hyper)
-  --host URL                 where to listen: unix:///PATH or tcp://127.0.0.1:PORT; repeatable
+  --host URL                 where to listen: unix:///PATH, tcp://127.0.0.1:PORT or tls://ADDRESS:PORT; repeatable
                              (default: unix:///var/run/hyper.sock for root, else hyper.sock in $XDG_RUNTIME_DIR)
+  --tls-dir DIR              for tls://: cert.pem and key.pem of the daemon, ca.pem of its clients (default: /etc/hyper/tls)
+  --socket-group GROUP       group that may use unix sockets (default: the daemon's own)
+  --socket-mode MODE         their permissions (default: 660)
+  --audit-log FILE           who asked for what; none: nowhere (default: audit.log in the state directory)
   --grpc-host ADDRESS:PORT   where to serve gRPC as well, such as 127.0.0.1:22318: neither encrypted nor asking who calls
                              (default: nowhere)
   --config FILE              configuration file (default: ${SYSTEM_FILE}, where it exists)
@@ -149,20 +164,32 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
   if (flags.version) return { kind: 'version' };
   const { env, uid, guestDirectory } = surroundings;
   const warnings: string[] = [];
-  const file = readSettings(flags.config, warnings);
+  const { settings: file, rules } = readSettings(flags.config, warnings);
   checkHypervisor('--hypervisor', flags.hypervisor ?? file.hypervisor);
   const root = resolve(flags.root ?? file.root ?? defaultRoot(env, uid));
   const hosts = flags.host ?? (file.host === undefined ? [defaultHost(env, uid)] : [file.host]);
   for (const host of hosts) checkHost(host);
+  warnings.push(...hostWarnings(hosts, rules));
   const grpcHost = checked('grpc-host', flags['grpc-host'], tcpAddress) ?? file.grpchost;
-  if (grpcHost !== undefined && !isLoopback(grpcHost))
-    warnings.push(
-      `gRPC on ${grpcHost}: who reaches it may do all that this daemon may, unasked and unencrypted`,
-    );
+  if (grpcHost !== undefined) {
+    if (!isLoopback(grpcHost))
+      throw new HyperError(
+        'invalid-argument',
+        `serve gRPC on "${grpcHost}": it is not encrypted, so loopback only; want 127.0.0.1:PORT`,
+      );
+    warnings.push(`gRPC on ${grpcHost}: every user of this host may do all that this daemon may`);
+  }
   return {
     kind: flags.cleanup ? 'cleanup' : 'run',
     config: {
       ...{ root, hosts, grpcHost, warnings },
+      guard: apiGuard({
+        ...{ root, hosts, rules },
+        tlsDirectory: checked('tls-dir', flags['tls-dir'], absolutePath) ?? file.tlsdir,
+        socketGroup: checked('socket-group', flags['socket-group'], groupName) ?? file.socketgroup,
+        socketMode: checked('socket-mode', flags['socket-mode'], socketMode) ?? file.socketmode,
+        auditLog: checked('audit-log', flags['audit-log'], auditTarget) ?? file.auditlog,
+      }),
       kernel: resolve(flags.kernel ?? file.kernel ?? join(guestDirectory, 'vmlinux')),
       modulesDisk: (flags.kernel ?? file.kernel) ? undefined : join(guestDirectory, 'modules.erofs'),
       initrd: resolve(flags.initrd ?? file.initrd ?? join(guestDirectory, 'initramfs.cpio')),
@@ -235,25 +262,33 @@ function defaultRoot(env: Surroundings['env'], uid: number): string {
 
 type FileSettings = Readonly<Partial<Record<string, string>>>;
 
-/** The file's settings by lower-case key. A file that was not asked for may be missing. */
-function readSettings(asked: string | undefined, warnings: string[]): FileSettings {
+/** The file's settings by lower-case key, and its section [Access]. A file that was not asked for may be missing. */
+function readSettings(
+  asked: string | undefined,
+  warnings: string[],
+): { readonly settings: FileSettings; readonly rules: AccessRules } {
   const file = asked ?? SYSTEM_FILE;
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    if (asked === undefined && missing) return {};
+    if (asked === undefined && missing) return { settings: {}, rules: new Map() };
     throw new HyperError('invalid-argument', `read configuration file ${file}: ${messageOf(error)}`, {
       cause: error,
     });
   }
   const settings: Record<string, string> = {};
+  const rules = new Map<string, ReturnType<typeof parsePermission>>();
   for (const entry of parseIni(text, file)) {
+    if (entry.section.toLowerCase() === 'access') {
+      rules.set(entry.key, parsePermission(entry.value, `${file}:${entry.line}: ${entry.key}`));
+      continue;
+    }
     if (!checkEntry(entry, file, warnings)) continue;
     settings[entry.key.toLowerCase()] = entry.value;
   }
-  return settings;
+  return { settings, rules };
 }
 
 /** Whether the entry has an effect. */
@@ -284,13 +319,14 @@ function checkHypervisor(where: string, value: string | undefined): void {
 
 function checkHost(host: string): void {
   if (/^unix:\/\/\/.+/.test(host)) return;
+  if (/^tls:\/\/([^:/[\]]+|\[[0-9a-fA-F:]+\]):\d{1,5}$/.test(host)) return;
   if (/^tcp:\/\/(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d{1,5}$/.test(host)) return;
   const remote = host.startsWith('tcp://');
   throw new HyperError(
     'invalid-argument',
     remote
-      ? `--host "${host}": without TLS hyperd listens on loopback only; want tcp://127.0.0.1:PORT`
-      : `--host "${host}"; want unix:///PATH or tcp://127.0.0.1:PORT`,
+      ? `--host "${host}": without TLS hyperd listens on loopback only; want tcp://127.0.0.1:PORT or tls://ADDRESS:PORT`
+      : `--host "${host}"; want unix:///PATH, tcp://127.0.0.1:PORT or tls://ADDRESS:PORT`,
   );
 }
 

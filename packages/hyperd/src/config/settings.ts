@@ -23,8 +23,22 @@ export function isTrue(value: string | undefined): boolean {
 
 const count: Kind = { allowed: 'a whole number from 0 on', accepts: (value) => /^\d{1,9}$/.test(value) };
 const host: Kind = {
-  allowed: 'unix:///PATH or tcp://ADDRESS:PORT',
-  accepts: (value) => /^(unix:\/\/\/.+|tcp:\/\/.*:\d{1,5})$/.test(value),
+  allowed: 'unix:///PATH, tcp://ADDRESS:PORT or tls://ADDRESS:PORT',
+  accepts: (value) => /^(unix:\/\/\/.+|(tcp|tls):\/\/.*:\d{1,5})$/.test(value),
+};
+
+export const absolutePath = path;
+export const auditTarget: Kind = {
+  allowed: 'an absolute path, or none',
+  accepts: (value) => value === 'none' || isAbsolute(value),
+};
+export const groupName: Kind = {
+  allowed: 'the name or number of a group',
+  accepts: (value) => /^[a-z0-9_][a-z0-9_.-]{0,31}$/i.test(value),
+};
+export const socketMode: Kind = {
+  allowed: 'octal permissions that let the owner in, such as 660 or 600',
+  accepts: (value) => /^0?[67][0-7][0-7]$/.test(value),
 };
 const oneOf = (...values: string[]): Kind => ({
   allowed: values.join(', '),
@@ -110,6 +124,10 @@ export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Setting>>
     host: used(host),
     kernel: used(path),
     initrd: used(path),
+    tlsdir: used(path),
+    socketgroup: used(groupName),
+    socketmode: used(socketMode),
+    auditlog: used(auditTarget),
     hypervisor: used(oneOf('qemu', 'qemu-kvm', 'kvm', 'libvirt', 'xen', 'xenpv', 'kvmtool')),
     registrymirror: used(mirrorList),
     insecureregistry: used(text),
