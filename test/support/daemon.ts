@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chownSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,6 +45,8 @@ export interface DaemonOptions {
   readonly uid?: number;
   /** A program with arguments that runs it, and becomes it. */
   readonly runner?: readonly string[];
+  /** Variables of its environment besides the test's own. */
+  readonly env?: NodeJS.ProcessEnv;
   /** Where `bin/` lies (default: this repository). */
   readonly checkout?: string;
 }
@@ -66,7 +68,12 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   function launch(): ChildProcess {
     const log = openSync(join(root, 'daemon.log'), 'a');
     const [program = '', ...args] = commandLine;
-    return spawn(program, args, { stdio: ['ignore', log, log], env, cwd: root, ...identity });
+    const stdio = ['ignore' as const, log, log];
+    const child = spawn(program, args, {
+      ...{ stdio, env: { ...env, ...options.env }, cwd: root, ...identity },
+    });
+    closeSync(log);
+    return child;
   }
 
   const daemon: TestDaemon = {

@@ -143,6 +143,8 @@ function nextSignal(): Promise<NodeJS.Signals> {
 }
 
 try {
+  const { HYPERD_FAULT } = process.env; // tests of crashes
+  if (HYPERD_FAULT) (await import('./faults/arm-faults.ts')).armFaults(HYPERD_FAULT);
   await main(process.argv.slice(2));
 } catch (error) {
   process.stderr.write(`hyperd: ${messageOf(error)}\n`);

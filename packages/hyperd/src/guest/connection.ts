@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { HyperError, messageOf } from '../errors.ts';
+import { faultPoint } from '../faults/index.ts';
 import type {
   AgentInfo,
   ConnectOptions,
@@ -381,6 +382,7 @@ class Connection implements GuestAgent, ProcessLink {
     if (this.#reason) return Promise.reject(this.#reason);
     if (this.#calls.size >= MAX_PENDING_CALLS)
       return Promise.reject(new HyperError('limit', `${name}: ${MAX_PENDING_CALLS} calls are waiting`));
+    faultPoint(`guest ${name}`);
     const id = ++this.#lastCall;
     const message = toBinary(ToAgentSchema, create(ToAgentSchema, { id, call }));
     if (message.length > MAX_PAYLOAD_BYTES) {

@@ -3,6 +3,7 @@ import { access, mkdir, rename, rm, truncate, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { HyperError, messageOf } from '../errors.ts';
+import { faultPoint } from '../faults/index.ts';
 
 const run = promisify(execFile);
 
@@ -59,6 +60,7 @@ export function createScratchDisks(root: string): ScratchDisks {
 
 async function tool(name: string, args: readonly string[]): Promise<void> {
   try {
+    faultPoint(`run ${name}`);
     await run(name, args, { env: { ...process.env, PATH: TOOL_PATH }, timeout: 120_000 });
   } catch (error) {
     throw new HyperError('internal', `make writable disk: ${messageOf(error)}`, { cause: error });

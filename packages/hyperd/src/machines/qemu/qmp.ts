@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HyperError, messageOf } from '../../errors.ts';
+import { faultPoint } from '../../faults/index.ts';
 import { guestText } from '../../guest/index.ts';
 
 const COMMAND_TIMEOUT_MS = 10_000;
@@ -59,6 +60,7 @@ export class Qmp {
 
   execute(command: string, args: object = {}, timeoutMs = COMMAND_TIMEOUT_MS): Promise<unknown> {
     if (this.#failure) return Promise.reject(this.#failure);
+    faultPoint(`qmp ${command}`);
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
