@@ -69,7 +69,7 @@ export function build() {
     'bundles of hyperd and hyperctl',
     {
       inputs: ['packages', 'scripts/build.mjs', 'package-lock.json'],
-      outputs: ['packages/hyperd/dist/main.js', 'packages/hyperctl/dist/main.js'],
+      outputs: ['packages/hyperd/dist/main.js', 'packages/hyperctl/dist/main.cjs'],
     },
     () => run('node_modules/.bin/node', [join(REPOSITORY, 'scripts/build.mjs'), 'bundle']),
   );
@@ -114,13 +114,12 @@ async function bundle() {
       external: ['@grpc/proto-loader'], // grpc-js asks for it where a service is read from a file, which ours is not
     }),
   );
-  // One chunk a command: hyperctl loads only what it runs.
+  // One file, of which what a command does not need is never run nor compiled. As CommonJS: Node's loader of ES modules, and further
+  // files, would cost more than all the rest of hyperctl's start.
   await replaceDist('hyperctl', (outdir) =>
     esbuild.build({
-      ...{ ...common, entryPoints: ['packages/hyperctl/src/main.ts'], outdir },
-      ...{ splitting: true, minify: true },
-      // Dependencies that are CommonJS ask for modules of Node only.
-      banner: { js: 'const require = (name) => process.getBuiltinModule(name);' },
+      ...{ ...common, entryPoints: ['packages/hyperctl/src/main.ts'], outdir, format: 'cjs' },
+      ...{ minify: true, outExtension: { '.js': '.cjs' }, define: { 'import.meta.main': 'true' } },
     }),
   );
 }

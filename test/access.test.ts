@@ -157,5 +157,5 @@ test('the audit log tells who did what and who was refused, and holds no secrets
   assert.ok(has('admin', 'POST /pod/create', 'done', 'theirs'), text);
   assert.ok(has('ci', 'POST /pod/stop', 'forbidden', 'theirs'), text);
   assert.ok(has('ci', 'DELETE /pod', 'done', 'ci-1'), text);
-  assert.ok(has('watcher', 'POST /exec/create', 'forbidden'), text);
+  assert.ok(has('watcher', 'POST /exec/start', 'forbidden'), text);
 });

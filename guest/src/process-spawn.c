@@ -179,6 +179,7 @@ bool process_spawn(struct process *process, const Process *wanted, const StartCo
   if (pid < 0) return false;
   process->pid = pid;
   process->report.handle = handle_report;
-  source_watch(&process->report, EPOLLIN);
+  // Only its end matters, which is the execve: what is told before waits in the socket, and wakes nobody.
+  source_watch(&process->report, EPOLLHUP);
   return true;
 }

@@ -5,12 +5,11 @@ using client = createClient(process.env.HYPER_HOST ?? defaultHost(process.env, p
 
 /** Runs a command in a container; resolves with its output and exit code. */
 async function run(container: string, ...command: string[]): Promise<{ output: string; exitCode: number }> {
-  const exec = await client.createExec(container, command);
-  const session = await client.startExec(container, exec, { tty: false });
+  const session = await client.exec(container, command);
   session.input.end();
   let output = '';
   for await (const { bytes } of session.output) output += Buffer.from(bytes).toString();
-  return { output, exitCode: await client.waitExec(container, exec) };
+  return { output, exitCode: await client.waitExec(session.container, session.exec) };
 }
 
 const pod = await client.createPod({

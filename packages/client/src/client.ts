@@ -62,9 +62,14 @@ export interface StopPodOptions extends StopOptions {
   readonly keepMachine?: boolean;
 }
 
-/** A process in a container or machine, whose exit code can be asked for. */
+/** A process in a machine, whose exit code can be asked for. */
 export interface MachineSession extends Session {
   readonly exec: string;
+}
+
+/** A process in a container, with the ids to ask for its exit code. */
+export interface ExecSession extends MachineSession {
+  readonly container: string;
 }
 
 export interface ClientSettings {
@@ -366,6 +371,19 @@ export class Client implements Disposable {
   ): Promise<string> {
     const query = { container, command: JSON.stringify(command), tty: options.tty ? 'true' : undefined };
     return this.#http.json('POST', '/exec/create', { query });
+  }
+
+  /** Creates and starts an exec in one call. */
+  async exec(
+    container: string,
+    command: readonly string[],
+    options: { readonly tty?: boolean; readonly signal?: AbortSignal } = {},
+  ): Promise<ExecSession> {
+    const { tty = false, signal } = options;
+    const query = { container, command: JSON.stringify(command), tty: tty ? 'true' : undefined };
+    const session = await this.#http.hijack('/exec/start', { query, framed: !tty, signal });
+    const id = (header: string): string => String(session.headers[header] ?? '');
+    return { ...session, container: id('hyper-container-id'), exec: id('hyper-exec-id') };
   }
 
   startExec(

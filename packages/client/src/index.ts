@@ -4,6 +4,7 @@ export {
   type ClientSettings,
   type CommitOptions,
   createClient,
+  type ExecSession,
   type LogOptions,
   type MachineSession,
 } from './client.ts';

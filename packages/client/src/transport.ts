@@ -6,9 +6,6 @@ import { parseHostUrl, type Target } from './host-url.ts';
 import { openSession, type Session } from './session.ts';
 import { defaultTlsDirectory, readTlsFiles, type TlsFiles } from './tls-files.ts';
 
-// An import of node:http would evaluate all of its exports, WebSocket's implementation among them: a third of hyperctl's start.
-const http = process.getBuiltinModule('node:http');
-
 /** A list is sent as one parameter for each of its values. */
 export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
@@ -20,6 +17,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Without TLS: where a name for it is left out, Node's search for one compiles its expression for IPv6 addresses, 8 ms of hyperctl's start. */
+const PLAIN = { servername: '' };
 const MAX_ERROR_LENGTH = 64 * 1024;
 
 /** HTTP to one daemon. `close` when done. */
@@ -27,8 +26,7 @@ export class Transport {
   readonly #url: string;
   readonly #target: Target;
   readonly #tls: TlsFiles | undefined;
-  readonly #agent: Agent;
-  readonly #request: typeof http.request;
+  #agent: Agent | undefined;
 
   /** `tlsDirectory`: of the certificates for `tls://`. Throws where they cannot be read. */
   constructor(hostUrl: string, tlsDirectory?: string) {
@@ -36,9 +34,14 @@ export class Transport {
     this.#target = parseHostUrl(hostUrl);
     const isEncrypted = 'isEncrypted' in this.#target && this.#target.isEncrypted;
     this.#tls = isEncrypted ? readTlsFiles(tlsDirectory ?? defaultTlsDirectory(process.env)) : undefined;
-    const module = isEncrypted ? process.getBuiltinModule('node:https') : http;
-    this.#request = module.request;
-    this.#agent = new module.Agent({ keepAlive: true });
+  }
+
+  /**
+   * Loaded when it is called for. An import would evaluate all of its exports, WebSocket's implementation among them: a third of hyperctl's
+   * start.
+   */
+  get #module(): typeof import('node:http') | typeof import('node:https') {
+    return process.getBuiltinModule(this.#tls ? 'node:https' : 'node:http');
   }
 
   /** Sends a request; resolves with its successful answer, the body unread. Rejects with ApiError or ConnectionError. */
@@ -47,7 +50,8 @@ export class Transport {
     const { body } = options;
     const isStream = body instanceof Readable;
     const text = body === undefined || isStream ? undefined : JSON.stringify(body);
-    const call = this.#request(
+    this.#agent ??= new this.#module.Agent({ keepAlive: true });
+    const call = this.#module.request(
       {
         ...this.#options(method, path, options),
         agent: this.#agent,
@@ -87,7 +91,7 @@ export class Transport {
   /** Takes a connection over. `framed`: the output comes in Docker's frames. */
   async hijack(path: string, options: CallOptions & { readonly framed: boolean }): Promise<Session> {
     const { promise, resolve, reject } = withResolvers<Session>();
-    const call = this.#request({
+    const call = this.#module.request({
       ...this.#options('POST', path, options),
       agent: false,
       headers: {
@@ -108,7 +112,7 @@ export class Transport {
   }
 
   close(): void {
-    this.#agent.destroy();
+    this.#agent?.destroy();
   }
 
   #options(method: string, path: string, { query = {}, signal }: CallOptions): RequestOptions {
@@ -117,7 +121,8 @@ export class Transport {
       .filter(([, text]) => text !== '');
     const search = new URLSearchParams(values).toString();
     return {
-      ...{ ...this.#target, ...this.#tls, method, path: search === '' ? path : `${path}?${search}` },
+      ...{ ...this.#target, ...(this.#tls ?? PLAIN), method },
+      path: search === '' ? path : `${path}?${search}`,
       ...(signal ? { signal } : {}),
     };
   }

@@ -25,6 +25,7 @@ export async function findPodOrContainer(client: Client, reference: string): Pro
   }
 }
 
-function isNotFound(error: unknown): boolean {
+/** The daemon knows no such thing. */
+export function isNotFound(error: unknown): boolean {
   return error instanceof ApiError && error.status === 404;
 }

@@ -102,5 +102,8 @@ async function load(name: string): Promise<Command> {
 }
 
 if (import.meta.main) {
-  process.exitCode = await main(process.argv.slice(2), process);
+  // The bundle is CommonJS, which has no await here.
+  void main(process.argv.slice(2), process).then((code) => {
+    process.exitCode = code;
+  });
 }

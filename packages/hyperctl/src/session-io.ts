@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import type { OutputChunk, Session } from '@hyperd/client';
 import type { Terminal } from './command.ts';
 import { write } from './write.ts';
@@ -49,6 +48,8 @@ export async function joinSession(
 /** Raw keys and raw output until the result is called. */
 function enterRawMode(stdin: NodeJS.ReadStream): () => void {
   stdin.setRawMode(true);
+  // An import would cost every session's start what few of them need.
+  const { spawnSync } = process.getBuiltinModule('node:child_process');
   // Node's raw mode goes on to turn LF into CR LF, which garbles full-screen programs. Without stty they look odd, no more.
   spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });
   return () => void stdin.setRawMode(false);

@@ -1,5 +1,6 @@
+import type { Client, ExecSession } from '@hyperd/client';
 import type { Command, CommandContext } from '../command.ts';
-import { findContainer } from '../find-container.ts';
+import { findContainer, isNotFound } from '../find-container.ts';
 import { joinSession } from '../session-io.ts';
 import { followWindowSize } from '../window-size.ts';
 
@@ -23,19 +24,33 @@ export const command: Command = {
 async function execInContainer({ client, options, operands, terminal }: CommandContext): Promise<number> {
   const [reference = '', ...words] = operands;
   const tty = options.flag('tty');
-  const { container } = await findContainer(client, reference);
-  const id = container.containerID;
-  const exec = await client.createExec(id, words, { tty });
-  const session = await client.startExec(id, exec, { tty });
+  const session = await startExec(client, reference, words, tty);
+  const { container, exec } = session;
   const stop = tty
-    ? followWindowSize(terminal.stdout, (size) => client.resizeTty(id, size, exec))
+    ? followWindowSize(terminal.stdout, (size) => client.resizeTty(container, size, exec))
     : () => undefined;
   try {
     await joinSession(session, terminal, { tty });
   } finally {
     stop();
   }
-  return client.waitExec(id, exec);
+  return client.waitExec(container, exec);
+}
+
+/** In the container of that name or id, else in the first one of that pod: most are the former, which saves a question. */
+async function startExec(
+  client: Client,
+  reference: string,
+  words: readonly string[],
+  tty: boolean,
+): Promise<ExecSession> {
+  try {
+    return await client.exec(reference, words, { tty });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    const { container } = await findContainer(client, reference);
+    return client.exec(container.containerID, words, { tty });
+  }
 }
 
 async function execInMachine({ client, operands, terminal }: CommandContext): Promise<number> {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { HyperError } from '../errors.ts';
 import { CommandError } from '../guest/index.ts';
+import type { ExecId } from '../ids.ts';
 import type { ClientStreams } from '../pods/pod-service.ts';
 import { containerView, podView, startApi } from './fake-services.ts';
 
@@ -216,6 +217,28 @@ test('a session that fails later ends with the reason on the stream', async () =
   });
   const answer = await api.exchange('POST /exec/start?container=web&exec=e HTTP/1.1\r\nHost: h\r\n\r\n');
   assert.equal(answer, `${HEAD}${frame(2, 'start exec: the machine is gone\n')}`);
+});
+
+test('an exec that comes with its command is created, started, and named by ids', async () => {
+  const created: unknown[] = [];
+  await using api = await startApi({
+    pods: {
+      container: () => containerView(),
+      createExec: (container, options) => {
+        created.push(container, options);
+        return 'exec-abc' as ExecId;
+      },
+      execHasTty: () => false,
+      startExec: (container, exec, { write }) => write('stdout', Buffer.from(`${container} ${exec}`)),
+    },
+  });
+  const { id } = containerView();
+  const answer = await api.exchange(
+    'POST /exec/start?container=web&command=["a","b"] HTTP/1.1\r\nHost: h\r\n\r\n',
+  );
+  assert.match(answer, new RegExp(`\r\nHyper-Container-Id: ${id}\r\nHyper-Exec-Id: exec-abc\r\n\r\n`));
+  assert.ok(answer.endsWith(frame(1, `${id} exec-abc`)));
+  assert.deepEqual(created, [id, { command: ['a', 'b'], tty: false }]);
 });
 
 test('an exec whose container does not run is told by a status before anything starts', async () => {

@@ -1,4 +1,5 @@
 import { HyperError } from '../../errors.ts';
+import type { ExecId } from '../../ids.ts';
 import type { ContainerView, PodService, PodView } from '../../pods/pod-service.ts';
 import { clientVersion } from '../api-version.ts';
 import { type HijackedSession, json, type Route } from '../call.ts';
@@ -6,7 +7,7 @@ import type { ClientTags } from '../client-tags.ts';
 import { integer, needed, ofSchema } from '../describe.ts';
 import type { MachineExecs } from '../machine-execs.ts';
 import type { Parameters } from '../parameters.ts';
-import { ExecId } from '../shapes/schemas.ts';
+import { ExecId as ExecIdSchema } from '../shapes/schemas.ts';
 import { ttySize } from '../tty-size.ts';
 import type { RouteContext } from './context.ts';
 import { firstContainer, readsRaw } from './pod-runs.ts';
@@ -30,26 +31,30 @@ export function execRoutes({ pods, machineExecs, clientTags }: RouteContext): Ro
         command: COMMAND,
         tty: '`yes`, `true` or `on`: with a terminal',
       },
-      answers: { 201: ofSchema(ExecId, 'the id as a JSON string'), 404: 'unknown container' },
+      answers: { 201: ofSchema(ExecIdSchema, 'the id as a JSON string'), 404: 'unknown container' },
       statuses: { 'invalid-argument': 500 },
       handle: ({ parameters }) => {
-        const command = commandOf(parameters);
-        const tty = parameters.isOneOf('tty', ['yes', 'true', 'on']);
-        return json(201, pods.createExec(parameters.text('container'), { command, tty }));
+        return json(201, createExec(pods, parameters.text('container'), parameters));
       },
     },
     {
-      ...{ method: 'POST', path: '/exec/start', answers: { 101: SESSION } },
+      ...{ method: 'POST', path: '/exec/start' },
+      answers: {
+        101: `${SESSION}; where it was created by this call, \`Hyper-Container-Id\` and \`Hyper-Exec-Id\` name it for /exitcode`,
+      },
       summary: 'Starts an exec with this connection as its input and output',
-      parameters: { container: 'its container', exec: 'id of the exec' },
+      parameters: {
+        ...CONTAINER,
+        exec: 'id of the exec; left out: one is created of `command` and `tty`',
+        command: 'as for /exec/create',
+        tty: 'as for /exec/create',
+      },
       isRaw: (_query, headers) => readsRaw(clientVersion(headers)),
       open: ({ parameters, headers }) => {
-        const container = parameters.text('container');
-        const exec = parameters.text('exec');
-        const tty = pods.execHasTty(container, exec);
-        requireRunning(pods.container(container));
+        const { container, exec, ...told } = startedExec(pods, parameters);
+        const framed = !pods.execHasTty(container, exec) && !readsRaw(clientVersion(headers));
         return {
-          ...{ framed: !tty && !readsRaw(clientVersion(headers)), detachKeys: false },
+          ...{ framed, detachKeys: false, ...told },
           run: (client) => pods.startExec(container, exec, client),
         };
       },
@@ -114,6 +119,34 @@ export function execRoutes({ pods, machineExecs, clientTags }: RouteContext): Ro
   ];
 }
 
+function createExec(pods: PodService, container: string, parameters: Parameters): ExecId {
+  const tty = parameters.isOneOf('tty', ['yes', 'true', 'on']);
+  return pods.createExec(container, { command: commandOf(parameters), tty });
+}
+
+/** The exec to start: one that was created before, or of a command that comes with the call; `headers` tell of the latter. */
+function startedExec(
+  pods: PodService,
+  parameters: Parameters,
+): {
+  readonly container: string;
+  readonly exec: string;
+  readonly headers?: Readonly<Record<string, string>>;
+} {
+  const container = parameters.text('container');
+  const exec = parameters.text('exec');
+  if (exec === '' && parameters.text('command') !== '') {
+    const found = pods.container(container);
+    requireRunning(found);
+    const created = createExec(pods, found.id, parameters);
+    const headers = { 'Hyper-Container-Id': found.id, 'Hyper-Exec-Id': created };
+    return { container: found.id, exec: created, headers };
+  }
+  pods.execHasTty(container, exec); // an unknown one is told before a container that does not run
+  requireRunning(pods.container(container));
+  return { container, exec };
+}
+
 /** What `type` and `value` of releases below 0.6.2 name: a container, or with the type `pod` the first one of a pod or machine. */
 function attachedContainer(pods: PodService, parameters: Parameters): ContainerView {
   const value = parameters.text('value');
@@ -130,17 +163,15 @@ function legacyExec(
   { pods, machineExecs, clientTags }: Pick<RouteContext, 'pods' | 'machineExecs' | 'clientTags'>,
   parameters: Parameters,
 ): HijackedSession {
-  const command = commandOf(parameters);
   const [value, tag] = [parameters.text('value'), parameters.text('tag')];
   if (parameters.text('type') === 'pod') {
     const opened = machineExecs.open();
     if (tag !== '') clientTags.set(tag, { machineExec: opened.id });
-    return machineSession(pods, podOfValue(pods, value), command, opened);
+    return machineSession(pods, podOfValue(pods, value), commandOf(parameters), opened);
   }
   const container = pods.container(value);
   requireRunning(container);
-  const tty = parameters.isOneOf('tty', ['yes', 'true', 'on']);
-  const exec = pods.createExec(container.id, { command, tty });
+  const exec = createExec(pods, container.id, parameters);
   if (tag !== '') clientTags.set(tag, { container: container.id, exec });
   return {
     ...{ framed: false, detachKeys: false },
