@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { type CommandResult, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { type CommandResult, eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'access-'));
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
@@ -27,8 +27,10 @@ before(async () => {
       ...['--host', `unix://${join(directory, 'read.sock')}`, '--socket-mode', '600'],
     ],
   });
-  url = /tls:\/\/127\.0\.0\.1:\d+/.exec(daemon.log())?.[0] ?? '';
-  assert.notEqual(url, '');
+  await eventually('the log tells where it listens', () => {
+    url = /tls:\/\/127\.0\.0\.1:\d+/.exec(daemon.log())?.[0] ?? '';
+    return url !== '';
+  });
 });
 after(async () => {
   await daemon[Symbol.asyncDispose]();
