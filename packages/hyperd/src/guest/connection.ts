@@ -42,6 +42,7 @@ import { clamp, errorOf, exitStatus, nowNs, processMessage, processState } from 
 import { type ProcessLink, RemoteProcess } from './process.ts';
 import { containerMessage, DEVICE_TIMEOUT_MS, diskMessage } from './start-messages.ts';
 import { guestProcess, guestStats } from './stats.ts';
+import { UselessBytes } from './useless-bytes.ts';
 
 const PROTOCOL = 1;
 const DEFAULT_CALL_TIMEOUT_MS = 60_000;
@@ -56,6 +57,13 @@ const MAX_PENDING_CALLS = 4096;
 const DUE_WINDOW_PART = 4;
 const ACKNOWLEDGE_DELAY_MS = 20;
 const MAX_PROCESSES = 8192;
+/** Stream ids have 32 bits, two of them for the stream. */
+const MAX_PROCESS_ID = 2 ** 30 - 1;
+const MIN_WINDOW_BYTES = 4096;
+/** What we hold of a stream whose reader is slow. */
+const MAX_WINDOW_BYTES = 1024 * 1024;
+/** What we hold for a guest that does not read. */
+const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
 
 type Call = MessageInitShape<typeof ToAgentSchema>['call'];
 type Answer = FromAgent['body'];
@@ -83,6 +91,7 @@ class Connection implements GuestAgent, ProcessLink {
   readonly #stream: Duplex;
   readonly #callTimeoutMs: number;
   readonly #decoder = new FrameDecoder();
+  readonly #useless = new UselessBytes();
   readonly #calls = new Map<number, PendingCall>();
   readonly #processes = new Map<number, RemoteProcess>();
   readonly #states = new Map<number, ProcessState>();
@@ -128,7 +137,7 @@ class Connection implements GuestAgent, ProcessLink {
         id: 1,
         call: { case: 'hello', value: { protocol: PROTOCOL, nonce: this.#nonce } },
       });
-      this.#stream.write(encodeFrame(FRAME_CONTROL, {}, toBinary(ToAgentSchema, message)));
+      this.#send(encodeFrame(FRAME_CONTROL, {}, toBinary(ToAgentSchema, message)));
     };
     const failed = (error: Error): void => this.#welcome?.reject(error);
     const abort = (): void => failed(new HyperError('canceled', 'connect to guest agent: canceled'));
@@ -139,7 +148,7 @@ class Connection implements GuestAgent, ProcessLink {
     signal?.addEventListener('abort', abort, { once: true });
     try {
       signal?.throwIfAborted();
-      if (resync) this.#stream.write(FLUSH);
+      if (resync) this.#send(FLUSH);
       hello();
       this.#accept(await (welcome as Promise<Welcome>));
     } finally {
@@ -158,7 +167,7 @@ class Connection implements GuestAgent, ProcessLink {
         `connect to guest agent: it speaks protocol ${welcome.protocol}, this hyperd ${PROTOCOL}`,
       );
     }
-    if (welcome.window < 4096 || welcome.window > 64 * 1024 * 1024) {
+    if (welcome.window < MIN_WINDOW_BYTES || welcome.window > MAX_WINDOW_BYTES) {
       throw new HyperError('machine', `connect to guest agent: window of ${welcome.window} bytes`);
     }
     this.#info = {
@@ -225,7 +234,7 @@ class Connection implements GuestAgent, ProcessLink {
       const answer = await this.#call({ case: 'listProcesses', value: { after } });
       if (answer.case !== 'processList') throw this.#broken('list processes: wrong kind of answer');
       for (const state of answer.value.processes) {
-        if (state.id <= after || states.length >= MAX_PROCESSES)
+        if (state.id <= after || state.id > MAX_PROCESS_ID || states.length >= MAX_PROCESSES)
           throw this.#broken('list processes: ids are not in order');
         after = state.id;
         this.#states.set(state.id, state);
@@ -308,14 +317,13 @@ class Connection implements GuestAgent, ProcessLink {
   }
 
   sendData(stream: number, offset: number, chunk: Uint8Array, eof: boolean): void {
-    if (this.#reason) return;
-    this.#stream.write(encodeFrame(FRAME_DATA, { flags: eof ? FLAG_EOF : 0, stream, offset }, chunk));
+    this.#send(encodeFrame(FRAME_DATA, { flags: eof ? FLAG_EOF : 0, stream, offset }, chunk));
   }
 
   sendAcknowledge(stream: number, offset: number, resume: boolean): void {
     if (resume) {
       this.#acknowledged.set(stream, offset);
-      this.#stream.write(encodeFrame(FRAME_ACK, { flags: FLAG_RESUME, stream, offset }));
+      this.#send(encodeFrame(FRAME_ACK, { flags: FLAG_RESUME, stream, offset }));
       return;
     }
     this.#acknowledgements.set(stream, offset);
@@ -352,7 +360,7 @@ class Connection implements GuestAgent, ProcessLink {
     if (!this.#reason) {
       for (const [stream, offset] of this.#acknowledgements) {
         this.#acknowledged.set(stream, offset);
-        this.#stream.write(encodeFrame(FRAME_ACK, { stream, offset }));
+        this.#send(encodeFrame(FRAME_ACK, { stream, offset }));
       }
     }
     this.#acknowledgements.clear();
@@ -399,7 +407,7 @@ class Connection implements GuestAgent, ProcessLink {
         reject(new HyperError('timeout', `${name}: no answer of the guest within ${timeoutMs} ms`));
       }, timeoutMs);
       this.#calls.set(id, { name, resolve, reject, timer });
-      this.#stream.write(encodeFrame(FRAME_CONTROL, {}, message));
+      this.#send(encodeFrame(FRAME_CONTROL, {}, message));
     });
   }
 
@@ -409,6 +417,8 @@ class Connection implements GuestAgent, ProcessLink {
         if (this.#reason) return;
         this.#handle(frame);
       }
+      const skipped = this.#decoder.takeSkippedBytes();
+      if (skipped > 0 && this.#info) this.#useless.count(skipped);
     } catch (error) {
       this.close(
         error instanceof HyperError
@@ -419,7 +429,7 @@ class Connection implements GuestAgent, ProcessLink {
   }
 
   #handle(frame: Frame): void {
-    if (frame.type === FRAME_CONTROL) this.#handleControl(fromBinary(FromAgentSchema, frame.payload));
+    if (frame.type === FRAME_CONTROL) this.#handleControl(frame.payload);
     else if (!this.#info)
       return; // left over from an earlier connection
     else if (frame.type === FRAME_ACK) this.#handleAcknowledge(frame);
@@ -430,31 +440,47 @@ class Connection implements GuestAgent, ProcessLink {
     const process = this.#processes.get(Math.floor(stream / 4));
     const which = stream % 4;
     if (which !== 1 && which !== 2) throw this.#broken(`data on stream ${stream}`);
-    process?.receive(which === 1 ? 'stdout' : 'stderr', offset, payload, (flags & FLAG_EOF) !== 0);
+    const isEnd = (flags & FLAG_EOF) !== 0;
+    const isNews = process?.receive(which === 1 ? 'stdout' : 'stderr', offset, payload, isEnd) ?? false;
+    if (!isNews) this.#useless.count(payload.length);
   }
 
   #handleAcknowledge({ stream, offset }: Frame): void {
-    if (stream % 4 === 0) this.#processes.get(stream / 4)?.stdinTaken(offset);
+    const isNews = stream % 4 === 0 && this.#processes.get(stream / 4)?.stdinTaken(offset);
+    if (!isNews) this.#useless.count(0);
   }
 
-  #handleControl(message: FromAgent): void {
+  #handleControl(payload: Uint8Array): void {
+    const message = fromBinary(FromAgentSchema, payload);
     const { body } = message;
     if (body.case === 'welcome') {
       if (body.value.nonce === this.#nonce) this.#welcome?.resolve(body.value);
+      if (this.#info) this.#useless.count(payload.length);
       return;
     }
     if (!this.#info) return;
     if (body.case === 'processExited') {
       const { processId, exitCode, signal, exitedAtNs, outOfMemory } = body.value;
-      this.#processes.get(processId)?.ended(exitStatus(exitCode, signal, exitedAtNs, outOfMemory));
+      const process = this.#processes.get(processId);
+      process?.ended(exitStatus(exitCode, signal, exitedAtNs, outOfMemory));
+      this.#useless.count(0); // one for each process: more are none
       return;
     }
     const call = this.#calls.get(message.id);
-    if (!call) return; // timed out, or never asked
+    if (!call) {
+      this.#useless.count(payload.length); // it has timed out, or nobody ever asked
+      return;
+    }
     this.#calls.delete(message.id);
     clearTimeout(call.timer);
     if (message.error) call.reject(errorOf(call.name, message.error));
     else call.resolve(body);
+  }
+
+  #send(frame: Uint8Array): void {
+    if (this.#reason) return;
+    this.#stream.write(frame);
+    if (this.#stream.writableLength > MAX_UNSENT_BYTES) this.#broken('it takes nothing of what it is sent');
   }
 
   #broken(what: string): HyperError {

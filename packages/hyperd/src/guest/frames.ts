@@ -26,6 +26,7 @@ const TRAILER_BYTES = 4;
 const MAX_FRAME_BYTES = HEADER_BYTES + MAX_PAYLOAD_BYTES + TRAILER_BYTES;
 const MAGIC = 0x6879;
 const EMPTY = new Uint8Array();
+const SEARCH_COST_BYTES = 256;
 
 /** Zero bytes that complete whatever frame the other side was in the middle of. */
 export const FLUSH: Uint8Array = new Uint8Array(MAX_PAYLOAD_BYTES + HEADER_BYTES + TRAILER_BYTES);
@@ -57,6 +58,7 @@ function checkOf(header: Uint8Array): number {
 /** Finds frames in a stream of bytes, skipping what is none. Holds less than one frame of the largest size. */
 export class FrameDecoder {
   #buffer: Buffer = Buffer.alloc(0);
+  #skippedBytes = 0;
 
   /** The whole frames that end in `chunk`, in order. */
   *push(chunk: Uint8Array): Generator<Frame> {
@@ -67,13 +69,13 @@ export class FrameDecoder {
     while (buffer.length >= HEADER_BYTES) {
       const length = payloadLength(buffer);
       if (length === undefined) {
-        buffer = skip(buffer);
+        buffer = this.#skip(buffer);
         continue;
       }
       const end = HEADER_BYTES + length;
       if (buffer.length < end + TRAILER_BYTES) break;
       if (buffer.readUInt32LE(end) !== buffer.readUInt32LE(20)) {
-        buffer = skip(buffer);
+        buffer = this.#skip(buffer);
         continue;
       }
       yield {
@@ -87,6 +89,19 @@ export class FrameDecoder {
     }
     // A copy: what is kept must not hold a large chunk in memory.
     this.#buffer = Buffer.from(buffer);
+  }
+
+  /** How many bytes were no part of a frame, since the last call. Each search for the next one counts as 256 at least: that is what it costs. */
+  takeSkippedBytes(): number {
+    const skipped = this.#skippedBytes;
+    this.#skippedBytes = 0;
+    return skipped;
+  }
+
+  #skip(buffer: Buffer): Buffer {
+    const rest = skip(buffer);
+    this.#skippedBytes += Math.max(buffer.length - rest.length, SEARCH_COST_BYTES);
+    return rest;
   }
 
   /** Bytes that are held back; always below the largest frame's size. */

@@ -43,9 +43,15 @@ export function exitStatus(
   return {
     exitCode: exitCode & 0xff,
     signal: known,
-    exitedAt: new Date(Number(exitedAtNs / 1_000_000n)),
+    exitedAt: dateOf(exitedAtNs),
     outOfMemory,
   };
+}
+
+/** A time of the guest's clock; one that is no date is now. */
+function dateOf(timeNs: bigint): Date {
+  const date = new Date(Number(timeNs / 1_000_000n));
+  return Number.isNaN(date.getTime()) ? new Date() : date;
 }
 
 /** The guest's error as ours; `call` is for one without a text. */

@@ -16,9 +16,17 @@ interface Incoming {
   next: number;
   acknowledged: number;
   ended: boolean;
+  /** No byte from this offset on is accepted: set by the exit. */
+  limit: number;
 }
 
 const MAX_STDIN_FRAME_BYTES = 32_768;
+/** What may still come of each stream after a process has exited: what was in its pipe and in the agent's buffer. */
+const MAX_LEFTOVER_BYTES = 4 * 1024 * 1024;
+
+function incomingFrom(offset: number): Incoming {
+  return { next: offset, acknowledged: offset, ended: false, limit: Number.POSITIVE_INFINITY };
+}
 
 /** The connection's side of one guest process: offsets and windows of its streams. Driven by the connection. */
 export class RemoteProcess implements GuestProcess {
@@ -48,8 +56,8 @@ export class RemoteProcess implements GuestProcess {
     this.#stdinSent = start.stdin;
     this.#stdinAcknowledged = start.stdin;
     this.#incoming = {
-      stdout: { next: start.stdout, acknowledged: start.stdout, ended: false },
-      stderr: { next: start.stderr, acknowledged: start.stderr, ended: false },
+      stdout: incomingFrom(start.stdout),
+      stderr: incomingFrom(start.stderr),
     };
     this.#exit.promise.catch(() => undefined); // nobody has to ask
   }
@@ -103,18 +111,27 @@ export class RemoteProcess implements GuestProcess {
     return this.#link.release(this.id);
   }
 
-  /** Output from the guest. Throws `machine` when the guest breaks the window or leaves a gap. */
-  receive(stream: OutputStream, offset: number, payload: Uint8Array, eof: boolean): void {
+  /**
+   * Output from the guest; returns whether it said anything new. Throws `machine` when the guest breaks the window, leaves a gap, or goes on and on after
+   * the process's end.
+   */
+  receive(stream: OutputStream, offset: number, payload: Uint8Array, eof: boolean): boolean {
     const state = this.#incoming[stream];
-    if (state.ended) return;
+    if (state.ended) return false;
     const end = offset + payload.length;
+    if (end > state.limit)
+      throw new HyperError(
+        'machine',
+        `read ${stream} of process ${this.id}: guest sent more than ${MAX_LEFTOVER_BYTES} bytes after its exit`,
+      );
     if (!Number.isSafeInteger(end) || offset > state.next || end > state.acknowledged + this.#windowBytes) {
       throw new HyperError(
         'machine',
         `read ${stream} of process ${this.id}: guest sent bytes ${offset} to ${end}, expected ${state.next} and at most ${this.#windowBytes} unacknowledged`,
       );
     }
-    if (end > state.next) {
+    const isNew = end > state.next;
+    if (isNew) {
       const fresh = payload.subarray(state.next - offset);
       state.next = end;
       this.#sink.data(stream, fresh, end);
@@ -123,15 +140,21 @@ export class RemoteProcess implements GuestProcess {
       state.ended = true;
       this.#sink.end(stream);
     }
+    return isNew || state.ended;
   }
 
-  stdinTaken(offset: number): void {
-    if (!Number.isSafeInteger(offset)) return;
-    this.#stdinAcknowledged = Math.max(this.#stdinAcknowledged, Math.min(offset, this.#stdinSent));
+  /** Returns whether that was news. */
+  stdinTaken(offset: number): boolean {
+    const taken = Math.min(offset, this.#stdinSent);
+    if (!Number.isSafeInteger(offset) || taken <= this.#stdinAcknowledged) return false;
+    this.#stdinAcknowledged = taken;
     this.#wakeWriter();
+    return true;
   }
 
   ended(status: ExitStatus): void {
+    for (const state of Object.values(this.#incoming))
+      state.limit = Math.min(state.limit, state.next + MAX_LEFTOVER_BYTES);
     this.#exit.resolve(status);
     this.#wakeWriter();
   }
