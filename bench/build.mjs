@@ -8,6 +8,7 @@ import { timed } from './processes.mjs';
 import { copyImage, HYPERCTL, makeLayout } from './surroundings.mjs';
 
 export const name = 'build';
+export const summary = 'Dockerfiles';
 
 const BASE = 'bench/debian';
 const CONTEXT_BYTES = 20e6;

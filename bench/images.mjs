@@ -5,8 +5,9 @@ import { timed } from './processes.mjs';
 import { copyImage, HYPERCTL, makeLayout, peakMemoryMib, startRegistry, tryRun } from './surroundings.mjs';
 
 export const name = 'images';
+export const summary = 'pull until it can run, push, load, save';
 
-export async function* cases({ directory, docker, hyper, hyperdPid, tree }) {
+export async function* cases({ directory, docker, hyper, hyperd, tree }) {
   await using source = await startRegistry(directory, 'source');
   const whole = ({ whole: ms }) => ms;
   const remove = (image) => ({
@@ -47,7 +48,7 @@ export async function* cases({ directory, docker, hyper, hyperdPid, tree }) {
     peer: () => timed('docker', ['save', '-o', saved, image], docker),
     figure: whole,
   };
-  console.log(`hyperd's memory was ${peakMemoryMib(hyperdPid).toFixed(0)} MiB at most`);
+  console.log(`hyperd's memory was ${peakMemoryMib(hyperd.pid).toFixed(0)} MiB at most`);
 }
 
 /** Each into a registry that has nothing yet. */

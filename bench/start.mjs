@@ -1,21 +1,141 @@
-// How long until a container says something: hyperctl run and docker run on the same image.
-import { execFileSync } from 'node:child_process';
+// How long until a container says something, from whatever the machine comes; ends and replacements of pods.
 import { join } from 'node:path';
+import { BUILD } from '../scripts/steps.mjs';
+import { createPod, removePod, session, socketOf, startPod, took } from './api.mjs';
+import { DEBIAN, haveDebian, rootfsOf } from './images-for-both.mjs';
+import { cpuSeconds } from './memory.mjs';
+import { BOOT, CLONE, POOL, poolFilled, usePolicy } from './policies.mjs';
 import { timed } from './processes.mjs';
-import { HYPERCTL } from './surroundings.mjs';
-
-const IMAGE = 'bench/debian:12';
+import { HYPERCTL, tryRun } from './surroundings.mjs';
 
 export const name = 'start';
+export const summary = 'first byte from the pool, by clone and by boot; whole commands; stop, replace';
 
-export async function* cases({ directory, docker, hyper, tree }) {
-  const quiet = (env) => ({ env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'inherit'] });
-  execFileSync('docker', ['import', '-c', 'CMD ["bash"]', tree, IMAGE], quiet(docker));
-  const archive = join(directory, 'image.tar');
-  execFileSync('docker', ['save', '-o', archive, IMAGE], quiet(docker));
-  execFileSync(HYPERCTL, ['load', '-i', archive], quiet(hyper));
-  const run = (command, env) => timed(command, ['run', '--rm', IMAGE, 'echo', 'hello'], env);
-  const measured = { ours: () => run(HYPERCTL, hyper), peer: () => run('docker', docker) };
-  yield { title: 'run: first byte', ...measured, figure: ({ firstByte }) => firstByte };
-  yield { title: 'run: whole command', ...measured, figure: ({ whole }) => whole };
+const ECHO = ['echo', 'hello'];
+const SLOW_ROUNDS = 5;
+/** A process that obeys its stop signal at once, as a server does. */
+const OBEDIENT = ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 100 & wait; done'];
+
+export async function* cases(surroundings) {
+  const { docker, hyper, hyperd } = surroundings;
+  haveDebian(surroundings);
+  const run = (command, env) => timed(command, ['run', '--rm', DEBIAN, ...ECHO], env);
+  const byApi = () => firstByteOf(socketOf(hyper.HYPER_HOST));
+  const byDocker = async () => (await run('docker', docker)).firstByte;
+  await usePolicy(hyperd, POOL);
+  await byApi(); // makes the root file system that the floor is measured with
+  await using floor = await openFloor(surroundings);
+  const filled = { ours: () => poolFilled(hyper) };
+  yield {
+    ...{ title: 'first byte, from the pool', before: filled, ours: byApi, peer: byDocker },
+    floor: () => floor.warm(ECHO),
+    aims: [
+      { atMost: 0.15, of: 'peer' },
+      { atMost: 1.3, of: 'floor' },
+    ],
+  };
+  const commands = { before: filled, ours: () => run(HYPERCTL, hyper), peer: () => run('docker', docker) };
+  yield { title: 'run --rm: first byte', ...commands, figure: ({ firstByte }) => firstByte };
+  const runAims = [{ atMost: 0.35, of: 'peer' }];
+  yield { title: 'run --rm: whole command', ...commands, figure: ({ whole }) => whole, aims: runAims };
+  yield* ends(surroundings, filled);
+  yield {
+    ...{ title: 'first byte, by clone', skip: await usePolicy(hyperd, CLONE), ours: byApi, peer: byDocker },
+    floor: async () => (await floor.clone(ECHO)).firstByte,
+    aims: [{ atMost: 0.6, of: 'peer' }],
+  };
+  yield {
+    ...{ title: 'first byte, cold boot', skip: await usePolicy(hyperd, BOOT), rounds: SLOW_ROUNDS },
+    ...{ ours: byApi, peer: byDocker, floor: async () => (await floor.boot(ECHO)).firstByte },
+  };
+  await usePolicy(hyperd, POOL);
+}
+
+/**
+ * The floor with the image's root file system, and with the guest that hyperd has, or another (its `name` for its files). On the project's own Node,
+ * which reads TypeScript.
+ */
+export async function openFloor(
+  { directory, docker, hyperd, options },
+  guest = { ...options, name: 'floor' },
+) {
+  const { Floor } = await import('./floor.ts');
+  return new Floor({
+    ...{ directory: join(directory, guest.name), kernel: guest.kernel, initrd: guest.initrd },
+    ...{ rootfs: rootfsOf(DEBIAN, { docker, hyperd }), networkGuard: join(BUILD, 'host/network-guard.so') },
+    cpuSeconds,
+  });
+}
+
+/** Creates a pod, attaches, starts it: ms until it says something. The pod is removed off the clock. */
+async function firstByteOf(socket) {
+  const startedAt = performance.now();
+  const pod = await createPod(socket, DEBIAN, ECHO);
+  const { firstByte, ended } = await session(socket, `/attach?container=${pod.container}`);
+  await startPod(socket, pod);
+  const ms = (await firstByte) - startedAt;
+  await ended;
+  await removePod(socket, pod);
+  return ms;
+}
+
+async function* ends({ docker, hyper }, filled) {
+  const name = 'bench-end';
+  const detached = ['run', '-d', '--name', name, DEBIAN, ...OBEDIENT];
+  const start = {
+    async ours() {
+      await tryRun(HYPERCTL, ['rm', name], hyper);
+      await filled.ours();
+      await timed(HYPERCTL, detached, hyper);
+      await filled.ours();
+    },
+    async peer() {
+      await tryRun('docker', ['rm', '-f', name], docker);
+      await timed('docker', detached, docker);
+    },
+  };
+  const whole = ({ whole: ms }) => ms;
+  yield {
+    ...{ title: 'stop: whole command', before: start, figure: whole },
+    ours: () => timed(HYPERCTL, ['stop', name], hyper),
+    peer: () => timed('docker', ['stop', name], docker),
+  };
+  const replace = (command, remove, env) => () =>
+    took(async () => {
+      await timed(command, [...remove, name], env);
+      await timed(command, detached, env);
+    });
+  const dockerReplace = replace('docker', ['rm', '-f'], docker);
+  yield {
+    ...{ title: 'replace a pod: whole commands', before: start },
+    ...{ ours: replace(HYPERCTL, ['rm'], hyper), peer: dockerReplace },
+  };
+  const socket = socketOf(hyper.HYPER_HOST);
+  await tryRun(HYPERCTL, ['rm', name], hyper);
+  let pod;
+  const begin = async () => {
+    pod = await createPod(socket, DEBIAN, OBEDIENT);
+    await startPod(socket, pod);
+  };
+  yield {
+    title: 'replace a pod: API, beside docker rm -f and docker run',
+    before: {
+      ...start,
+      async ours() {
+        if (pod) await removePod(socket, pod);
+        await filled.ours();
+        await begin();
+        await filled.ours();
+      },
+    },
+    ours: () =>
+      took(async () => {
+        await removePod(socket, pod);
+        await begin();
+      }),
+    ...{ peer: dockerReplace, aims: [{ atMost: 0.2, of: 'peer' }] },
+  };
+  if (pod) await removePod(socket, pod);
+  await tryRun(HYPERCTL, ['rm', name], hyper);
+  await tryRun('docker', ['rm', '-f', name], docker);
 }

@@ -1,10 +1,12 @@
 // What every case finds: hyperd and dockerd, each with a state of its own, registries on loopback, and images to work on.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   createReadStream,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -12,39 +14,124 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { REPOSITORY } from '../scripts/steps.mjs';
+import { dirname, join } from 'node:path';
+import { BUILD, REPOSITORY, step } from '../scripts/steps.mjs';
+import { call, socketOf } from './api.mjs';
 import { startDaemon, stopDaemon } from './processes.mjs';
 
 export const HYPERCTL = join(REPOSITORY, 'bin/hyperctl');
 const QUIET = { stdio: ['ignore', 'ignore', 'inherit'] };
 
-/** Runs `work` with everything there, and takes it all away again. */
-export async function withSurroundings(work) {
+/**
+ * Runs `work` with everything there, and takes it all away again: daemons, and the pods and containers that they have. `hyperd` is ours, see
+ * `startHyperd`; `docker` and `hyper` are the environments of the two commands.
+ */
+export async function withSurroundings(options, work) {
   const directory = mkdtempSync(join(tmpdir(), 'hybench-'));
-  const children = [];
+  const docker = { DOCKER_HOST: `unix://${directory}/docker.sock` };
+  const hyper = { HYPER_HOST: `unix://${directory}/hyper.sock` };
+  const running = {};
   try {
-    const docker = { DOCKER_HOST: `unix://${directory}/docker.sock` };
-    const hyper = { HYPER_HOST: `unix://${directory}/hyper.sock` };
-    const version = await startPeer(directory, docker, children);
-    const ours = await startDaemon(
-      join(REPOSITORY, 'bin/hyperd'),
-      ['--root', join(directory, 'h'), '--host', hyper.HYPER_HOST],
-      join(directory, 'hyperd.log'),
-      () => execFileSync(HYPERCTL, ['info'], { env: { ...process.env, ...hyper }, stdio: 'pipe' }),
-    );
-    children.push(ours.child);
-    console.log('make a Debian tree');
-    const tree = join(directory, 'tree.tar');
-    execFileSync('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', tree], QUIET);
-    return await work({ directory, docker, hyper, dockerVersion: version, hyperdPid: ours.child.pid, tree });
+    running.peer = await startPeer(directory, docker);
+    const hyperd = await startHyperd(directory, hyper, options);
+    running.hyperd = hyperd;
+    const tree = debianTree();
+    const dockerVersion = running.peer.answer;
+    return await work({ directory, docker, hyper, hyperd, dockerVersion, tree, options });
   } finally {
-    for (const child of children.reverse()) await stopDaemon(child);
+    await running.hyperd?.end();
+    await removeContainers(docker);
+    if (running.peer) await stopDaemon(running.peer.child);
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
-async function startPeer(directory, docker, children) {
+/** A minimal Debian as a tar, kept between runs. */
+function debianTree() {
+  const tree = join(BUILD, 'cache/bench-debian.tar');
+  step('Debian tree for the benchmarks', { inputs: [], outputs: ['build/cache/bench-debian.tar'] }, () => {
+    mkdirSync(dirname(tree), { recursive: true });
+    execFileSync('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', `${tree}.tmp.tar`], QUIET);
+    renameSync(`${tree}.tmp.tar`, tree);
+  });
+  return tree;
+}
+
+/** Our daemon, which keeps its state when it is started anew. */
+async function startHyperd(directory, hyper, { kernel, initrd, ownGuest }) {
+  const root = join(directory, 'h');
+  const log = join(directory, 'hyperd.log');
+  const file = join(directory, 'hyperd.conf');
+  const guest = ownGuest ? ['--kernel', kernel, '--initrd', initrd] : [];
+  let settings = '';
+  let daemon;
+  const start = async (wanted) => {
+    settings = wanted;
+    writeFileSync(file, settings);
+    daemon = await startDaemon(
+      ...[
+        join(REPOSITORY, 'bin/hyperd'),
+        ['--root', root, '--host', hyper.HYPER_HOST, '--config', file, ...guest],
+      ],
+      ...[log, () => call(socketOf(hyper.HYPER_HOST), 'GET', '/info')],
+    );
+  };
+  await start('');
+  return {
+    root,
+    get pid() {
+      return daemon.child.pid;
+    },
+    /** Its configuration file's text; where it is another than before, the daemon is started anew. */
+    async configure(wanted) {
+      if (wanted === settings) return;
+      await stopDaemon(daemon.child);
+      await start(wanted);
+    },
+    /** What the daemon has logged since `from`, a length of its log. */
+    log: (from = 0) => readFileSync(log, 'utf8').slice(from),
+    async stop() {
+      await stopDaemon(daemon.child);
+    },
+    /** Starts it again, as it was; resolves with the ms until it answers. */
+    async start() {
+      const startedAt = performance.now();
+      await start(settings);
+      return performance.now() - startedAt;
+    },
+    /** Machines outlive their daemon: they are ended with it. */
+    async end() {
+      await stopDaemon(daemon.child);
+      for (const pid of machinePids(root)) process.kill(pid, 'SIGKILL');
+    },
+  };
+}
+
+/** QEMU processes whose files lie below `root`. */
+export function machinePids(root) {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && commandLineOf(name).includes(`${root}/`))
+    .filter((name) => commandLineOf(name).startsWith('qemu-system'))
+    .map(Number);
+}
+
+export function commandLineOf(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return ''; // it has just ended
+  }
+}
+
+/** Containers that a run which was broken off has left; the peer would wait for each of them to end. */
+async function removeContainers(docker) {
+  const env = { ...process.env, ...docker };
+  const { stdout } = spawnSync('docker', ['ps', '-aq'], { env, encoding: 'utf8', timeout: 10_000 });
+  const ids = (stdout ?? '').split('\n').filter((id) => id !== '');
+  if (ids.length > 0) await tryRun('docker', ['rm', '-f', ...ids], docker);
+}
+
+async function startPeer(directory, docker) {
   const state = (name) => join(directory, name);
   const { child, answer } = await startDaemon(
     'dockerd',
@@ -58,8 +145,7 @@ async function startPeer(directory, docker, children) {
         ...{ env: { ...process.env, ...docker }, encoding: 'utf8', stdio: 'pipe' },
       }),
   );
-  children.push(child);
-  return answer.trim();
+  return { child, answer: answer.trim() };
 }
 
 /** A docker-registry on loopback with an empty storage of its own. */

@@ -11,6 +11,7 @@ const SEQUENTIAL_MIB = 256;
 const RANDOM_MIB = 16;
 
 export const name = 'volumes';
+export const summary = 'fio on volumes of each kind, and the start with one';
 
 export async function* cases({ directory, docker, hyper }) {
   makeImage(directory, docker, hyper);

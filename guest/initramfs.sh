@@ -4,7 +4,7 @@
 #
 # usage: initramfs.sh AGENT BUSYBOX KERNEL_MODULES OUTPUT MODULE...
 #   BUSYBOX         a static one
-#   KERNEL_MODULES  a directory that holds lib/modules/VERSION of one kernel
+#   KERNEL_MODULES  a directory that holds lib/modules/VERSION of one kernel; empty, where that kernel needs no modules
 set -eu
 
 agent=$1 busybox=$2 kernel=$3 output=$4
@@ -17,7 +17,7 @@ mkdir -m 0755 "$stage/dev" "$stage/root" "$stage/sbin"
 cp "$agent" "$stage/init"
 cp "$busybox" "$stage/sbin/busybox"
 chmod 0755 "$stage/init" "$stage/sbin/busybox"
-"$(dirname "$0")/modules.sh" "$kernel" "$stage/modules" "$@"
+if [ -n "$kernel" ]; then "$(dirname "$0")/modules.sh" "$kernel" "$stage/modules" "$@"; fi
 
 find "$stage" -exec touch -h -d @0 {} +
 (cd "$stage" && find . | LC_ALL=C sort | cpio --quiet -o -H newc --reproducible --owner=0:0) >"$output.part"

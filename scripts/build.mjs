@@ -34,7 +34,10 @@ export function build() {
     'guest agent and initramfs',
     {
       inputs: [...guest, 'build/cache/kernel/PACKAGE'],
-      outputs: ['build/guest/agent', 'build/guest/initramfs.cpio', 'build/guest/modules.erofs'],
+      outputs: [
+        ...['build/guest/agent', 'build/guest/initramfs.cpio', 'build/guest/initramfs-bare.cpio'],
+        'build/guest/modules.erofs',
+      ],
     },
     () => {
       const settings = [`OUT=${join(BUILD, 'guest')}`, `KERNEL_MODULES=${KERNEL}`];

@@ -10,6 +10,8 @@ export const BUILD_PACKAGES = [
   ...['gcc', 'libc6-dev', 'linux-libc-dev', 'make', 'binutils', 'cpio', 'xz-utils', 'musl-tools'],
   ...['nanopb', 'libnanopb-dev', 'protobuf-compiler', 'busybox-static', 'erofs-utils'],
 ];
+/** What building a guest kernel needs besides. */
+export const KERNEL_PACKAGES = ['bc', 'flex', 'bison', 'libelf-dev', 'libssl-dev', 'gcc', 'make', 'xz-utils'];
 /** What the tests need besides. */
 export const TEST_PACKAGES = [
   'qemu-utils',

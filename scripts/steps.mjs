@@ -39,7 +39,7 @@ function fingerprint(paths) {
   return hash.digest('hex');
 }
 
-/** Runs `work` unless it has been done for the same inputs and all of `outputs` are there. */
+/** Runs `work` unless it has been done for the same inputs and all of `outputs` are there. Where it is asynchronous, so is this. */
 export function step(name, { inputs, outputs }, work) {
   const stamp = join(BUILD, 'stamps', name.replace(/\W+/g, '-'));
   const wanted = fingerprint(inputs);
@@ -48,20 +48,24 @@ export function step(name, { inputs, outputs }, work) {
   console.log(`set-up: ${name}`);
   const startedAt = Date.now();
   rmSync(stamp, { force: true }); // work that breaks off is not done
-  work();
-  mkdirSync(dirname(stamp), { recursive: true });
-  writeFileSync(stamp, wanted);
-  console.log(`set-up: ${name}: done in ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
+  const finish = () => {
+    mkdirSync(dirname(stamp), { recursive: true });
+    writeFileSync(stamp, wanted);
+    console.log(`set-up: ${name}: done in ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
+  };
+  const working = work();
+  if (working instanceof Promise) return working.then(finish);
+  finish();
 }
 
 /**
- * Runs `work` while no other set-up of this checkout does. flock(1) holds the lock as long as this process keeps its stdin open, so that
+ * Runs `work` while no other set-up of this checkout does (none that takes the same lock). flock(1) holds the lock as long as this process keeps its stdin open, so that
  * nothing is left behind however this process ends.
  */
-export async function alone(work) {
+export async function alone(work, { lock: name = 'lock', timeoutS = LOCK_TIMEOUT_S } = {}) {
   mkdirSync(BUILD, { recursive: true });
-  const lock = join(BUILD, 'lock');
-  const holder = spawn('flock', ['-w', String(LOCK_TIMEOUT_S), lock, 'sh', '-c', 'echo held; exec cat'], {
+  const lock = join(BUILD, name);
+  const holder = spawn('flock', ['-w', String(timeoutS), lock, 'sh', '-c', 'echo held; exec cat'], {
     stdio: ['pipe', 'pipe', 'ignore'],
   });
   const waiting = setTimeout(() => console.log('set-up: another set-up is at work here; waiting'), 1000);

@@ -27,7 +27,7 @@ async function main(files) {
       await nodeTests('chosen tests', files, 1);
     } else {
       await guestTests();
-      await nodeTests('unit tests', filesBelow('packages'), 2);
+      await nodeTests('unit tests', ['packages', 'bench', 'scripts'].flatMap(filesBelow), 2);
       await nodeTests('end-to-end tests', filesBelow('test'), 1);
     }
     await reportLeftovers(folder);
@@ -96,7 +96,7 @@ function shown(command, args) {
 
 function filesBelow(folder) {
   return readdirSync(join(REPOSITORY, folder), { recursive: true })
-    .filter((path) => path.endsWith('.test.ts') && !path.includes('node_modules'))
+    .filter((path) => /\.test\.m?[jt]s$/.test(path) && !path.includes('node_modules'))
     .map((path) => join(folder, path))
     .sort();
 }
