@@ -8,6 +8,7 @@
 #include "agent.pb.h"
 #include "answer.h"
 #include "balancer.h"
+#include "card.h"
 #include "container.h"
 #include "disk.h"
 #include "identity.h"
@@ -90,6 +91,8 @@ static void dispatch(struct call call, const ToAgent *message) {
   case ToAgent_attach_disk_tag: disk_attach(call, &message->call.attach_disk); return;
   case ToAgent_detach_disk_tag: disk_detach(call, message->call.detach_disk.name); return;
   case ToAgent_load_modules_tag: late_modules_load(call, message->call.load_modules.disk); return;
+  case ToAgent_add_card_tag: card_add(call, &message->call.add_card); return;
+  case ToAgent_remove_card_tag: card_remove(call, message->call.remove_card.mac); return;
   case ToAgent_mount_share_tag: share_mount(call, &message->call.mount_share); return;
   case ToAgent_start_container_tag: container_start(call, &message->call.start_container); return;
   case ToAgent_remove_container_tag: container_remove(call, &message->call.remove_container); return;

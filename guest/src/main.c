@@ -9,6 +9,7 @@
 
 #include "boot.h"
 #include "calls.h"
+#include "card.h"
 #include "disk.h"
 #include "job.h"
 #include "log.h"
@@ -32,6 +33,7 @@ static void reap(struct source *source, uint32_t events) {
 static void look_for_devices(void) {
   disk_look();
   share_look();
+  card_look();
 }
 
 static void watch_children(void) {

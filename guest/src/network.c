@@ -2,10 +2,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <net/if.h>
 #include <net/if_arp.h>
 #include <net/route.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,27 +11,28 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "network6.h"
-
 enum { ETHERNET_MTU_MIN = 68, MTU_MAX = 65535 };
 
-static bool parse_mac(const char *text, unsigned char mac[6]) {
+bool network_parse_mac(const char *text, unsigned char mac[6]) {
   int end = 0;
   return sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5],
                 &end) == 6 &&
          text[end] == '\0' && (mac[0] & 1) == 0;
 }
 
-static bool find_interface(int fd, char name[IF_NAMESIZE]) {
+bool network_find(const unsigned char *mac, char name[IF_NAMESIZE]) {
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   struct if_nameindex *interfaces = if_nameindex();
   bool found = false;
   for (struct if_nameindex *at = interfaces; at && at->if_index != 0 && !found; at++) {
     struct ifreq request = {0};
     snprintf(request.ifr_name, sizeof request.ifr_name, "%s", at->if_name);
-    found = ioctl(fd, SIOCGIFHWADDR, &request) == 0 && request.ifr_hwaddr.sa_family == ARPHRD_ETHER;
+    found = ioctl(fd, SIOCGIFHWADDR, &request) == 0 && request.ifr_hwaddr.sa_family == ARPHRD_ETHER &&
+            (!mac || memcmp(request.ifr_hwaddr.sa_data, mac, 6) == 0);
     if (found) memcpy(name, request.ifr_name, IF_NAMESIZE);
   }
   if_freenameindex(interfaces);
+  if (fd >= 0) close(fd);
   return found;
 }
 
@@ -42,21 +41,16 @@ static void put_address(struct sockaddr *target, struct in_addr address) {
   memcpy(target, &in, sizeof in);
 }
 
-struct plan {
-  struct in_addr address, mask, gateway;
-  unsigned char mac[6];
-  bool has_mac, has_gateway;
-};
-
-static bool make_plan(const Network *network, struct plan *plan, struct failure *failure) {
+bool network_plan(const Network *network, struct network_plan *plan, struct failure *failure) {
+  *plan = (struct network_plan){.mtu = network->mtu};
   plan->has_mac = network->mac && *network->mac;
   plan->has_gateway = network->gateway && *network->gateway;
-  if (plan->has_mac && !parse_mac(network->mac, plan->mac)) {
+  if (plan->has_mac && !network_parse_mac(network->mac, plan->mac)) {
     return fail(failure, Error_Code_INVALID, "configure network: MAC address \"%s\" is not valid", network->mac);
   }
-  if (inet_pton(AF_INET, network->address, &plan->address) != 1 || network->prefix_length > 32) {
-    return fail(failure, Error_Code_INVALID, "configure network: address \"%s/%u\" is not valid", network->address,
-                network->prefix_length);
+  if (!network->address || inet_pton(AF_INET, network->address, &plan->address) != 1 || network->prefix_length > 32) {
+    return fail(failure, Error_Code_INVALID, "configure network: address \"%s/%u\" is not valid",
+                network->address ? network->address : "", network->prefix_length);
   }
   if (plan->has_gateway && inet_pton(AF_INET, network->gateway, &plan->gateway) != 1) {
     return fail(failure, Error_Code_INVALID, "configure network: gateway \"%s\" is not valid", network->gateway);
@@ -66,10 +60,10 @@ static bool make_plan(const Network *network, struct plan *plan, struct failure 
   }
   uint64_t ones = UINT64_C(0xffffffff) << (32 - network->prefix_length);
   plan->mask.s_addr = htonl((uint32_t)ones);
-  return true;
+  return network6_plan(network, &plan->v6, failure);
 }
 
-static bool apply(int fd, const char *name, const struct plan *plan, uint32_t mtu, struct failure *failure) {
+static bool apply(int fd, const char *name, const struct network_plan *plan, struct failure *failure) {
   struct ifreq request = {0};
   snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
   if (plan->has_mac) {
@@ -77,9 +71,9 @@ static bool apply(int fd, const char *name, const struct plan *plan, uint32_t mt
     memcpy(request.ifr_hwaddr.sa_data, plan->mac, sizeof plan->mac);
     if (ioctl(fd, SIOCSIFHWADDR, &request) < 0) return fail_errno(failure, "set MAC address of \"%s\"", name);
   }
-  if (mtu != 0) {
-    request.ifr_mtu = (int)mtu;
-    if (ioctl(fd, SIOCSIFMTU, &request) < 0) return fail_errno(failure, "set MTU of \"%s\" to %u", name, mtu);
+  if (plan->mtu != 0) {
+    request.ifr_mtu = (int)plan->mtu;
+    if (ioctl(fd, SIOCSIFMTU, &request) < 0) return fail_errno(failure, "set MTU of \"%s\" to %u", name, plan->mtu);
   }
   put_address(&request.ifr_addr, plan->address);
   if (ioctl(fd, SIOCSIFADDR, &request) < 0) return fail_errno(failure, "set address of \"%s\"", name);
@@ -100,18 +94,22 @@ static bool add_gateway(int fd, struct in_addr gateway, struct failure *failure)
   return fail_errno(failure, "add default route");
 }
 
-bool network_configure(const Network *network, struct failure *failure) {
-  if (!network->address || !*network->address) return true;
-  struct plan plan;
-  if (!make_plan(network, &plan, failure)) return false;
+bool network_apply(const char *name, const struct network_plan *plan, struct failure *failure) {
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return fail_errno(failure, "configure network");
-  char name[IF_NAMESIZE];
-  bool done = find_interface(fd, name) || fail(failure, Error_Code_PRECONDITION, "configure network: no ethernet interface");
-  done = done && apply(fd, name, &plan, network->mtu, failure) &&
-         (!plan.has_gateway || add_gateway(fd, plan.gateway, failure)) && network6_configure(name, network, failure);
+  bool done = apply(fd, name, plan, failure) && (!plan->has_gateway || add_gateway(fd, plan->gateway, failure)) &&
+              network6_apply(name, &plan->v6, failure);
   close(fd);
   return done;
+}
+
+bool network_configure(const Network *network, struct failure *failure) {
+  if (!network->address || !*network->address) return true;
+  struct network_plan plan;
+  if (!network_plan(network, &plan, failure)) return false;
+  char name[IF_NAMESIZE];
+  if (!network_find(NULL, name)) return fail(failure, Error_Code_PRECONDITION, "configure network: no ethernet interface");
+  return network_apply(name, &plan, failure);
 }
 
 bool network_isolate(struct failure *failure) {

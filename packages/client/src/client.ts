@@ -233,6 +233,20 @@ export class Client implements Disposable {
     return this.#http.done('DELETE', '/network', { query: { name } });
   }
 
+  /** Puts a pod on one more network; `address`: one on it (default: one that is free). */
+  connectNetwork(
+    network: string,
+    pod: string,
+    { address = '' }: { readonly address?: string } = {},
+  ): Promise<void> {
+    const query = { name: network, podId: pod, ...(address && { ip: address }) };
+    return this.#http.done('POST', '/network/connect', { query });
+  }
+
+  disconnectNetwork(network: string, pod: string): Promise<void> {
+    return this.#http.done('POST', '/network/disconnect', { query: { name: network, podId: pod } });
+  }
+
   /** The balanced addresses of a pod. */
   async services(pod: string): Promise<PodServiceAddress[]> {
     const query = { podId: pod };

@@ -47,7 +47,7 @@ async function main(argv: readonly string[]): Promise<void> {
 async function cleanUp({ root, bridges, logLevel }: Config): Promise<void> {
   const logger = loggerOf(logLevel);
   using state = openState(root);
-  await using networks = new Networks({ root, state, logger, settings: bridges });
+  await using networks = new Networks({ root, state, logger, settings: bridges, events: new Events() });
   const devices = (await networks.cleanUp()).map(({ name }) => name);
   logger.info({ root, devices }, 'bridges, taps and rules are removed');
 }
@@ -76,8 +76,8 @@ async function serve(config: Config): Promise<void> {
     fileServers: createFileServers(join(BUILD_DIRECTORY, 'host/share-files')),
   });
   const scratch = createScratchDisks(root);
-  const volumes = await openVolumes({ root, state, logger, roots: config.volumeRoots });
-  await using networks = new Networks({ root, state, logger, settings: config.bridges });
+  const volumes = await openVolumes({ root, state, logger, events, roots: config.volumeRoots });
+  await using networks = new Networks({ root, state, logger, settings: config.bridges, events });
   await networks.open();
   await using pods = new Pods({
     ...{ root, records: createPodRecords(state), machines, images, logger, events },

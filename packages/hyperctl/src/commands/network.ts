@@ -5,10 +5,11 @@ import { UsageError } from '../usage-error.ts';
 
 export const command: Command = {
   name: 'network',
-  operands: 'create|ls|inspect|rm [NAME...]',
-  summary: 'Create, list, describe or remove networks of pods',
+  operands: 'create|ls|inspect|rm|connect|disconnect [NAME...]',
+  summary: 'Create, list, describe or remove networks of pods, or put a pod on one',
   details: `Pods on one network reach each other by address and by name, those on another one do not. The daemon has to run as root. A pod is
-put on a network with "run --network NAME".`,
+put on a network with "run --network NAME". "connect NETWORK POD" puts it on a further one, also while it runs, "disconnect NETWORK POD" takes
+it off again.`,
   options: [
     {
       name: 'subnet',
@@ -24,6 +25,11 @@ put on a network with "run --network NAME".`,
       name: 'mtu',
       value: 'BYTES',
       help: "for create: largest packet (default: as the host's way to the world has it)",
+    },
+    {
+      name: 'ip',
+      value: 'ADDRESS',
+      help: 'for connect: address of the pod on the network (default: one that is free)',
     },
     { name: 'label', value: 'KEY=VALUE', repeats: true, help: 'for create: label of the network' },
   ],
@@ -60,11 +66,27 @@ put on a network with "run --network NAME".`,
         terminal.stdout.write(`${JSON.stringify(networks, null, 2)}\n`);
         return 0;
       }
+      case 'connect': {
+        const [network, pod] = placeOf(action, names);
+        const address = options.text('ip');
+        await client.connectNetwork(network, pod, address ? { address } : {});
+        return 0;
+      }
+      case 'disconnect':
+        await client.disconnectNetwork(...placeOf(action, names));
+        return 0;
       case 'rm':
         for (const name of names) await client.removeNetwork(name);
         return 0;
       default:
-        throw new UsageError(`network "${action}": want create, ls, inspect or rm`);
+        throw new UsageError(`network "${action}": want create, ls, inspect, rm, connect or disconnect`);
     }
   },
 };
+
+function placeOf(action: string, names: readonly string[]): [network: string, pod: string] {
+  const [network, pod] = names;
+  if (network === undefined || pod === undefined || names.length > 2)
+    throw new UsageError(`network ${action} takes a NETWORK and a POD`);
+  return [network, pod];
+}

@@ -41,6 +41,16 @@ export const EVENT_ACTIONS = {
     untag: 'a name was taken away',
     delete: 'removed',
   },
+  network: {
+    create: 'made',
+    connect: 'a pod has got a place on it: `pod`, `address`',
+    disconnect: 'the place is free again: `pod`',
+    destroy: 'removed',
+  },
+  volume: {
+    create: 'made, by a command or by a pod that names it',
+    destroy: 'removed, with all that was in it',
+  },
   machine: {
     start: 'it runs: `pod`, where it has one',
     die: 'it has ended: `reason`',

@@ -47,6 +47,21 @@ export class Events {
     this.#raise('image', action, { id, name }, attributes);
   }
 
+  network(
+    { name, labels }: { readonly name: string; readonly labels: Labels },
+    action: EventAction<'network'>,
+    attributes: Attributes = {},
+  ): void {
+    this.#raise('network', action, { id: name, name, labels }, attributes);
+  }
+
+  volume(
+    { name, labels }: { readonly name: string; readonly labels: Labels },
+    action: EventAction<'volume'>,
+  ): void {
+    this.#raise('volume', action, { id: name, name, labels }, {});
+  }
+
   machine(id: string, action: EventAction<'machine'>, attributes: Attributes = {}): void {
     this.#raise('machine', action, { id, name: id }, attributes);
   }

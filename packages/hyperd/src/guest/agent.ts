@@ -272,6 +272,10 @@ export interface GuestAgent extends AsyncDisposable {
   setServices(services: readonly GuestService[]): Promise<void>;
   /** Mounts the virtio-fs device with this tag. `files`: how many the host's server can have open; 0: any number. */
   mountShare(name: string, files: number): Promise<void>;
+  /** Waits for a further network card, which it finds by its MAC address, and configures it. Repeatable. */
+  addCard(network: GuestNetwork): Promise<void>;
+  /** Lets go of such a card. Rejects `not-found`. */
+  removeCard(mac: string): Promise<void>;
   /** Rejects with `command-not-found`/`command-not-executable` as CommandError. */
   startContainer(start: ContainerStart, sink: OutputSink): Promise<GuestProcess>;
   /** `containerId` empty: in the agent's own namespaces. */

@@ -11,6 +11,7 @@ import type {
   GuestContainerProcess,
   GuestDisk,
   GuestIdentity,
+  GuestNetwork,
   GuestProcess,
   GuestProcessState,
   GuestService,
@@ -210,6 +211,14 @@ class Connection implements GuestAgent, ProcessLink {
 
   async mountShare(name: string, files: number): Promise<void> {
     await this.#call({ case: 'mountShare', value: { name, files, timeoutMs: DEVICE_TIMEOUT_MS } });
+  }
+
+  async addCard(network: GuestNetwork): Promise<void> {
+    await this.#call({ case: 'addCard', value: { network, timeoutMs: DEVICE_TIMEOUT_MS } });
+  }
+
+  async removeCard(mac: string): Promise<void> {
+    await this.#call({ case: 'removeCard', value: { mac } });
   }
 
   startContainer(start: ContainerStart, sink: OutputSink): Promise<GuestProcess> {

@@ -36,6 +36,12 @@ export interface Vm {
   readonly sharePorts: number;
   /** Connects a file server that listens at `socketPath`; the guest knows it as `tag`. `port`: 0 to `sharePorts` - 1, each once. */
   plugShare(port: number, share: { readonly tag: string; readonly socketPath: string }): Promise<void>;
+  /** Plugs a further network card into a device of the host. `card`: 1 to `MAX_FURTHER_NETWORKS`. Rejects `machine`. */
+  plugCard(card: number, plug: { readonly tap: string; readonly mac: string }): Promise<void>;
+  /** Takes it out again, once `letGo` has had the guest let go of it. */
+  unplugCard(card: number, letGo: () => Promise<void>): Promise<void>;
+  /** The further cards that are plugged. */
+  cards(): Promise<readonly number[]>;
   /** Lets a port of the host lead to one of the guest. Rejects `unavailable` where the port cannot be had. */
   forwardPort(forward: PortForward): Promise<void>;
   /** A port that is not forwarded is left as it is. */

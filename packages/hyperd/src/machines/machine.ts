@@ -82,6 +82,13 @@ export interface Machine {
   attachShare(paths: readonly SharedPath[]): Promise<string>;
   /** The shares it has, with their paths, also those of an earlier daemon. */
   readonly shares: readonly { readonly name: string; readonly paths: readonly SharedPath[] }[];
+  /** Plugs a further network card, 1 to `MAX_FURTHER_NETWORKS`, and has the guest configure it. Nothing is left of one that fails. */
+  plugCard(card: number, network: MachineNetwork): Promise<void>;
+  /** Has the guest configure a card that is plugged. Repeatable. */
+  configureCard(network: GuestNetwork): Promise<void>;
+  unplugCard(card: number, mac: string): Promise<void>;
+  /** The further cards that are plugged. */
+  cards(): Promise<readonly number[]>;
   /** See `Vm`. */
   forwardPort(forward: PortForward): Promise<void>;
   unforwardPort(port: HostPort): Promise<void>;

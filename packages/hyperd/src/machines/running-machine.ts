@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { HyperError } from '../errors.ts';
-import type { GuestAgent, GuestService } from '../guest/index.ts';
+import type { GuestAgent, GuestNetwork, GuestService } from '../guest/index.ts';
 import type { MachineId, PodId } from '../ids.ts';
 import type { HostPort, PortForward } from '../networks/port-forward.ts';
 import type { Vm } from './driver.ts';
@@ -11,6 +11,7 @@ import type {
   Machine,
   MachineDisk,
   MachineExit,
+  MachineNetwork,
   MachineShape,
   SharedPath,
 } from './machine.ts';
@@ -111,6 +112,28 @@ export class RunningMachine implements Machine {
     await this.agent.detachDisk(name);
     await this.#parts.vm.unplugDisk(plugged.target);
     this.#setDisks(this.#disks.filter((disk) => disk !== plugged));
+  }
+
+  async plugCard(card: number, { tap, guest }: MachineNetwork): Promise<void> {
+    await this.#parts.vm.plugCard(card, { tap, mac: guest.mac });
+    try {
+      await this.agent.addCard(guest);
+    } catch (error) {
+      await this.unplugCard(card, guest.mac);
+      throw error;
+    }
+  }
+
+  configureCard(network: GuestNetwork): Promise<void> {
+    return this.agent.addCard(network);
+  }
+
+  unplugCard(card: number, mac: string): Promise<void> {
+    return this.#parts.vm.unplugCard(card, () => this.agent.removeCard(mac));
+  }
+
+  cards(): Promise<readonly number[]> {
+    return this.#parts.vm.cards();
   }
 
   forwardPort(forward: PortForward): Promise<void> {

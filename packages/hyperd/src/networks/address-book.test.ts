@@ -7,7 +7,7 @@ import { isHyperError } from '../errors.ts';
 import type { PodId } from '../ids.ts';
 import { openState, type State } from '../state/database.ts';
 import { AddressBook } from './address-book.ts';
-import type { AttachmentRequest, Network } from './network.ts';
+import { type Attachment, type AttachmentRequest, MAX_FURTHER_NETWORKS, type Network } from './network.ts';
 import { createNetworkRecords, type NetworkRecords } from './network-records.ts';
 import { parseSubnet } from './subnet.ts';
 
@@ -26,11 +26,10 @@ after(() => {
 });
 
 /** A network of four pods. */
-function network(): Network {
-  const name = `n${++count}`;
-  const subnet = parseSubnet(`10.${count}.0.0/29`);
+function network(name = `n${++count}`, prefix = `10.${count}.1`): Network {
+  const subnet = parseSubnet(`${prefix}.0/29`);
   return records.insert(
-    { name, subnet, gateway: `10.${count}.0.1`, mtu: 1500, labels: {}, createdAt: 1 },
+    { name, subnet, gateway: `${prefix}.1`, mtu: 1500, labels: {}, createdAt: 1 },
     (id) => `b${id}`,
   );
 }
@@ -44,14 +43,15 @@ test('an address is held over restarts, and given to one pod at a time until the
   const given = ['a', 'b', 'c', 'd', 'e'].map((pod) => book.reserve(net, request(pod)).address);
   assert.equal(new Set(given).size, 5);
   const again = new AddressBook(records);
-  assert.equal(again.of('c' as PodId)?.address, given[2]);
+  const [held] = again.of('c' as PodId);
+  assert.equal(held?.address, given[2]);
   assert.throws(
     () => again.reserve(net, request('f')),
     (error) =>
       isHyperError(error, 'limit') &&
-      /"f" an address on network "n1": all of 10\.1\.0\.0\/29/.test(error.message),
+      /"f" an address on network "n1": all of 10\.1\.1\.0\/29/.test(error.message),
   );
-  again.release('c' as PodId);
+  again.release(held as Attachment);
   assert.equal(again.reserve(net, request('f')).address, given[2]);
 });
 
@@ -60,10 +60,36 @@ test('an address that has just become free is the last to be given again', () =>
   const book = new AddressBook(records);
   const seen: string[] = [];
   for (let round = 0; round < 5; round++) {
-    seen.push(book.reserve(net, request('short')).address);
-    book.release('short' as PodId);
+    const place = book.reserve(net, request('short'));
+    seen.push(place.address);
+    book.release(place);
   }
   assert.equal(new Set(seen).size, 5);
+});
+
+test('a pod has one place on a network, and a card for each of its networks while there are any', () => {
+  const nets = Array.from({ length: MAX_FURTHER_NETWORKS + 2 }, () => network());
+  const [first, second, third, ...others] = nets as [Network, Network, Network, ...Network[]];
+  const book = new AddressBook(records);
+  const cards = (): number[] => book.of('p' as PodId).map(({ card }) => card);
+  book.reserve(first, request('p'));
+  const place = book.reserve(second, request('p'));
+  book.reserve(third, request('p'));
+  assert.throws(
+    () => book.reserve(third, request('p')),
+    (error) => isHyperError(error, 'conflict') && /it is on it already/.test(error.message),
+  );
+  book.release(place);
+  assert.deepEqual(cards(), [0, 2]);
+  assert.equal(book.reserve(second, request('p'), [1]).card, 3, 'a slot that is not empty is passed over');
+  for (const net of others.slice(1)) book.reserve(net, request('p'));
+  assert.deepEqual(cards(), [0, 1, 2, 3, 4]);
+  assert.throws(
+    () => book.reserve(others[0] as Network, request('p')),
+    (error) => isHyperError(error, 'limit') && /it is on 5 networks/.test(error.message),
+  );
+  const again = new AddressBook(records);
+  assert.deepEqual(again.of('p' as PodId), book.of('p' as PodId), 'after a restart');
 });
 
 for (const [what, more, code, message] of [
@@ -78,13 +104,13 @@ for (const [what, more, code, message] of [
 ] as const) {
   test(`reserve() refuses ${what}`, () => {
     const book = new AddressBook(records);
-    const net = records.networks().find(({ name }) => name === 'n3') ?? network();
-    if (!book.of('holder' as PodId))
+    const net = records.networks().find(({ name }) => name === 'apart') ?? network('apart', '10.3.0');
+    if (book.of('holder' as PodId).length === 0)
       book.reserve(net, request('holder', { address: '10.3.0.3', mac: '02:00:00:00:00:09' }));
     assert.throws(
       () => book.reserve(net, request('late', more)),
       (error) => isHyperError(error, code) && message.test(error.message),
     );
-    assert.equal(book.of('late' as PodId), undefined);
+    assert.deepEqual(book.of('late' as PodId), []);
   });
 }

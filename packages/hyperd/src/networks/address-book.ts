@@ -2,7 +2,7 @@ import { isIPv4 } from 'node:net';
 import { HyperError } from '../errors.ts';
 import type { PodId } from '../ids.ts';
 import { macOf } from './devices.ts';
-import type { Attachment, AttachmentRequest, Network } from './network.ts';
+import { type Attachment, type AttachmentRequest, MAX_FURTHER_NETWORKS, type Network } from './network.ts';
 import type { NetworkRecords } from './network-records.ts';
 import { cidrOf, isHostOf, nextAddress } from './subnet.ts';
 
@@ -14,21 +14,23 @@ const MIN_MTU = 68;
 /** Who has which address on which network: recorded before it is used, and held until it is released. */
 export class AddressBook {
   readonly #records: NetworkRecords;
-  readonly #byPod = new Map<PodId, Attachment>();
+  /** By card. */
+  readonly #byPod = new Map<PodId, readonly Attachment[]>();
   /** Those whose pod has a machine. */
   readonly #linked = new Set<Attachment>();
 
   constructor(records: NetworkRecords) {
     this.#records = records;
-    for (const attachment of records.attachments()) this.#byPod.set(attachment.pod, attachment);
+    for (const attachment of records.attachments()) this.#add(attachment);
   }
 
-  of(pod: PodId): Attachment | undefined {
-    return this.#byPod.get(pod);
+  /** The places of a pod, by card. */
+  of(pod: PodId): readonly Attachment[] {
+    return this.#byPod.get(pod) ?? [];
   }
 
   all(): Attachment[] {
-    return [...this.#byPod.values()];
+    return [...this.#byPod.values()].flat();
   }
 
   linked(): Attachment[] {
@@ -43,16 +45,31 @@ export class AddressBook {
     this.#linked.delete(attachment);
   }
 
-  /** Throws `invalid-argument`, `conflict` naming who has the address, `limit`. */
-  reserve(network: Network, { pod, address, mac, mtu }: AttachmentRequest): Attachment {
+  /**
+   * `otherCards`: that cannot be had, besides those of the pod's places. Throws `invalid-argument`, `conflict` naming who has the address or
+   * where the pod is on the network, `limit`.
+   */
+  reserve(
+    network: Network,
+    { pod, address, mac, mtu }: AttachmentRequest,
+    otherCards: readonly number[] = [],
+  ): Attachment {
     const taken = new Map<string, string>([[network.gateway, 'the bridge']]);
     const macs = new Map<string, string>();
-    for (const other of this.#byPod.values()) {
+    for (const other of this.all()) {
       if (other.network.id !== network.id) continue;
       taken.set(other.address, `pod "${other.pod}"`);
       macs.set(other.mac, `pod "${other.pod}"`);
     }
     const what = `give pod "${pod}" an address on network "${network.name}"`;
+    if (this.of(pod).some((own) => own.network.id === network.id))
+      throw new HyperError('conflict', `${what}: it is on it already`);
+    const card = this.#freeCard(pod, otherCards);
+    if (card === undefined)
+      throw new HyperError(
+        'limit',
+        `${what}: it is on ${MAX_FURTHER_NETWORKS + 1} networks, which is all it can`,
+      );
     const given = address === '' ? this.#choose(network, taken) : address;
     if (given === undefined)
       throw new HyperError('limit', `${what}: all of ${cidrOf(network.subnet)} are taken`);
@@ -77,17 +94,32 @@ export class AddressBook {
         `${what}: mtu is ${mtu}, want ${MIN_MTU} to the network's ${network.mtu}`,
       );
     const attachment = this.#records.insertAttachment({
-      ...{ pod, network, address: given, mac: hardware, mtu: mtu || network.mtu },
+      ...{ pod, network, card, address: given, mac: hardware, mtu: mtu || network.mtu },
     });
-    this.#byPod.set(pod, attachment);
+    this.#add(attachment);
     return attachment;
   }
 
-  release(pod: PodId): void {
-    const attachment = this.#byPod.get(pod);
-    if (!attachment) return;
+  release(attachment: Attachment): void {
+    const { pod } = attachment;
     this.#records.removeAttachment(attachment);
-    this.#byPod.delete(pod);
+    const left = this.of(pod).filter(({ id }) => id !== attachment.id);
+    if (left.length > 0) this.#byPod.set(pod, left);
+    else this.#byPod.delete(pod);
+  }
+
+  #add(attachment: Attachment): void {
+    const places = [...this.of(attachment.pod), attachment];
+    this.#byPod.set(
+      attachment.pod,
+      places.sort((a, b) => a.card - b.card),
+    );
+  }
+
+  #freeCard(pod: PodId, others: readonly number[]): number | undefined {
+    const taken = new Set([...this.of(pod).map(({ card }) => card), ...others]);
+    for (let card = 0; card <= MAX_FURTHER_NETWORKS; card++) if (!taken.has(card)) return card;
+    return undefined;
   }
 
   #choose(network: Network, taken: ReadonlyMap<string, string>): string | undefined {

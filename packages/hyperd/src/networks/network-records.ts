@@ -25,10 +25,10 @@ export function createNetworkRecords(state: State): NetworkRecords {
   const remove = db.prepare('DELETE FROM networks WHERE id = ?');
   const selectNetworks = db.prepare('SELECT * FROM networks ORDER BY id');
   const insertAttachment = db.prepare(
-    'INSERT INTO network_addresses (network_id, pod, address, mac, mtu) VALUES (?, ?, ?, ?, ?)',
+    'INSERT INTO attachments (network_id, pod, card, address, mac, mtu) VALUES (?, ?, ?, ?, ?, ?)',
   );
-  const removeAttachment = db.prepare('DELETE FROM network_addresses WHERE id = ?');
-  const selectAttachments = db.prepare('SELECT * FROM network_addresses ORDER BY id');
+  const removeAttachment = db.prepare('DELETE FROM attachments WHERE id = ?');
+  const selectAttachments = db.prepare('SELECT * FROM attachments ORDER BY pod, card');
   const selectLast = db.prepare('SELECT last_address FROM networks WHERE id = ?');
   const setLast = db.prepare('UPDATE networks SET last_address = ? WHERE id = ?');
   const networks = (): Network[] => selectNetworks.all().map(networkOf);
@@ -50,10 +50,10 @@ export function createNetworkRecords(state: State): NetworkRecords {
     },
     networks,
     insertAttachment(attachment) {
-      const { network, pod, address, mac, mtu } = attachment;
+      const { network, pod, card, address, mac, mtu } = attachment;
       return state.transact(() => {
         setLast.run(address, network.id);
-        const { lastInsertRowid } = insertAttachment.run(network.id, pod, address, mac, mtu);
+        const { lastInsertRowid } = insertAttachment.run(network.id, pod, card, address, mac, mtu);
         return { ...attachment, id: Number(lastInsertRowid) };
       });
     },
@@ -66,6 +66,7 @@ export function createNetworkRecords(state: State): NetworkRecords {
         id: row.id as number,
         pod: row.pod as PodId,
         network: byId.get(row.network_id as number) as Network,
+        card: row.card as number,
         address: row.address as string,
         mac: row.mac as string,
         mtu: row.mtu as number,

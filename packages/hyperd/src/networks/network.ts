@@ -1,6 +1,9 @@
 import type { PodId } from '../ids.ts';
 import type { Subnet } from './subnet.ts';
 
+/** How many networks a pod can be on besides its first: each needs a card that is plugged into its machine. */
+export const MAX_FURTHER_NETWORKS = 4;
+
 /** A bridge of the host with pods on it. */
 export interface Network {
   /** Counts up, and is never used again: devices are named by it. */
@@ -16,12 +19,14 @@ export interface Network {
   readonly createdAt: number;
 }
 
-/** The place of a pod on a network: held from the pod's creation to its removal. */
+/** The place of a pod on a network: held until the pod leaves the network, or is removed. */
 export interface Attachment {
   /** Counts up, and is never used again: devices are named by it. */
   readonly id: number;
   readonly pod: PodId;
   readonly network: Network;
+  /** Number of the machine's network card: 0 for the one that it is made with, which leads to the world. */
+  readonly card: number;
   readonly address: string;
   readonly mac: string;
   /** Below the network's, where the pod asks for that. */

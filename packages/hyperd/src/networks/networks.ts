@@ -1,4 +1,5 @@
 import { HyperError, isHyperError, messageOf } from '../errors.ts';
+import type { Events } from '../events/index.ts';
 import type { GuestNetwork } from '../guest/index.ts';
 import type { PodId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
@@ -33,12 +34,15 @@ export interface NetworksOptions {
   readonly state: State;
   readonly logger: Logger;
   readonly settings: BridgeSettings;
+  readonly events: Events;
 }
 
 /** What a machine on a network needs. */
 export interface PodLink {
   /** The device that its network card is plugged into. */
   readonly tap: string;
+  /** The number of that card: see `Attachment`. */
+  readonly card: number;
   readonly guest: GuestNetwork;
   readonly ports: PortForwarder;
 }
@@ -51,6 +55,7 @@ export interface PodLink {
 export class Networks implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #settings: BridgeSettings;
+  readonly #events: Events;
   readonly #records: NetworkRecords;
   readonly #addresses: AddressBook;
   readonly #devices: Devices;
@@ -62,9 +67,10 @@ export class Networks implements AsyncDisposable {
   #fault: HyperError | undefined;
   #isOpen = false;
 
-  constructor({ root, state, logger, settings }: NetworksOptions) {
+  constructor({ root, state, logger, settings, events }: NetworksOptions) {
     this.#logger = logger;
     this.#settings = settings;
+    this.#events = events;
     this.#records = createNetworkRecords(state);
     this.#addresses = new AddressBook(this.#records);
     const mark = markOf(root);
@@ -103,7 +109,7 @@ export class Networks implements AsyncDisposable {
    */
   async settle(isKnown: (pod: PodId) => boolean): Promise<void> {
     for (const attachment of this.#addresses.all())
-      if (!isKnown(attachment.pod)) await this.release(attachment.pod);
+      if (!isKnown(attachment.pod)) await this.release(attachment);
     if (!this.#isOpen) return;
     const wanted = new Set([
       ...[...this.#networks.values()].map(({ bridge }) => bridge),
@@ -128,7 +134,9 @@ export class Networks implements AsyncDisposable {
       if (this.#networks.size >= MAX_NETWORKS)
         throw new HyperError('limit', `${what}: there are ${MAX_NETWORKS}`);
       const plan = await planNetwork(request, this.list());
-      return this.#make(plan, (id) => this.#devices.bridgeName(id));
+      const made = await this.#make(plan, (id) => this.#devices.bridgeName(id));
+      this.#events.network(made, 'create');
+      return made;
     });
   }
 
@@ -156,15 +164,19 @@ export class Networks implements AsyncDisposable {
   }
 
   /**
-   * Gives a pod its place, which it keeps until `release`. Throws `not-found`, `invalid-argument` or `conflict` for an address, `limit` where
-   * none is left, and why networks cannot be used.
+   * Gives a pod a place, which it keeps until `release`. `otherCards`: numbers that its machine has no card to plug for. Throws `not-found`,
+   * `invalid-argument` or `conflict` for an address, `limit` where none is left, and why networks cannot be used.
    */
-  async reserve(request: AttachmentRequest): Promise<Attachment> {
+  async reserve(request: AttachmentRequest, otherCards: readonly number[] = []): Promise<Attachment> {
     await this.#allow(`put pod "${request.pod}" on network "${request.network}"`);
-    return this.#addresses.reserve(this.network(request.network), request);
+    const attachment = this.#addresses.reserve(this.network(request.network), request, otherCards);
+    const { pod, address, network } = attachment;
+    this.#events.network(network, 'connect', { pod, address });
+    return attachment;
   }
 
-  attachmentOf(pod: PodId): Attachment | undefined {
+  /** The places of a pod, by card; none: it is in the user-mode network. */
+  placesOf(pod: PodId): readonly Attachment[] {
     return this.#addresses.of(pod);
   }
 
@@ -174,30 +186,33 @@ export class Networks implements AsyncDisposable {
   }
 
   /** Makes the device for a machine of the pod; `names`: what the pod is called at any time. */
-  async link(pod: PodId, names: () => readonly string[]): Promise<PodLink | undefined> {
-    const attachment = this.#addresses.of(pod);
-    if (!attachment) return undefined;
-    await this.#allow(`connect pod "${pod}" to network "${attachment.network.name}"`);
+  async link(attachment: Attachment, names: () => readonly string[]): Promise<PodLink> {
+    await this.#allow(`connect pod "${attachment.pod}" to network "${attachment.network.name}"`);
     const port = this.#portOf(attachment);
     await this.#devices.makeTap(attachment);
     await this.#filter.addPorts([port]); // before it is up: nothing gets through unchecked
     await this.#devices.setUp(port.tap);
-    this.#addresses.link(attachment);
-    return this.#join(attachment, names);
+    return this.resume(attachment, names);
   }
 
   /** As `link`, for a machine that an earlier daemon has left running. */
-  resume(pod: PodId, names: () => readonly string[]): PodLink | undefined {
-    const attachment = this.#addresses.of(pod);
-    if (!attachment) return undefined;
+  resume(attachment: Attachment, names: () => readonly string[]): PodLink {
     this.#addresses.link(attachment);
-    return this.#join(attachment, names);
+    this.#names.join(attachment, names);
+    const { network, card, address, mac, mtu } = attachment;
+    return {
+      ...{ tap: this.#devices.tapName(attachment), card },
+      guest: {
+        ...{ mac, address, prefixLength: network.subnet.prefixLength, mtu },
+        gateway: card === 0 ? network.gateway : '',
+        ...{ address6: '', prefixLength6: 0, gateway6: '' },
+      },
+      ports: this.#filter.forwarder(address),
+    };
   }
 
-  /** Its machine is gone: removes device and rules. Repeatable. */
-  async unlink(pod: PodId): Promise<void> {
-    const attachment = this.#addresses.of(pod);
-    if (!attachment) return;
+  /** Its machine is gone, or is not to be on the network any more: removes device and rules. Repeatable. */
+  async unlink(attachment: Attachment): Promise<void> {
     this.#names.leave(attachment);
     this.#addresses.unlink(attachment);
     if (!this.#isOpen) return;
@@ -207,10 +222,16 @@ export class Networks implements AsyncDisposable {
     await this.#filter.removePort(this.#portOf(attachment));
   }
 
-  /** Takes the place of a pod that is being removed. Repeatable. */
-  async release(pod: PodId): Promise<void> {
-    await this.unlink(pod);
-    this.#addresses.release(pod);
+  /** Takes a place back from a pod. */
+  async release(attachment: Attachment): Promise<void> {
+    await this.unlink(attachment);
+    this.#addresses.release(attachment);
+    this.#events.network(attachment.network, 'disconnect', { pod: attachment.pod });
+  }
+
+  /** Takes the places of a pod that is being removed. Repeatable. */
+  async releaseAll(pod: PodId): Promise<void> {
+    for (const attachment of this.placesOf(pod)) await this.release(attachment);
   }
 
   /**
@@ -233,19 +254,6 @@ export class Networks implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#names[Symbol.asyncDispose]();
-  }
-
-  #join(attachment: Attachment, names: () => readonly string[]): PodLink {
-    const { network, address, mac, mtu } = attachment;
-    this.#names.join(attachment, names);
-    return {
-      tap: this.#devices.tapName(attachment),
-      guest: {
-        ...{ mac, address, prefixLength: network.subnet.prefixLength, gateway: network.gateway, mtu },
-        ...{ address6: '', prefixLength6: 0, gateway6: '' },
-      },
-      ports: this.#filter.forwarder(address),
-    };
   }
 
   #portOf(attachment: Attachment): Port {
@@ -308,6 +316,7 @@ export class Networks implements AsyncDisposable {
       await this.#filter.removeNetwork(network);
       await this.#devices.removeDevice(network.bridge);
       this.#records.remove(network);
+      this.#events.network(network, 'destroy');
     } catch (error) {
       this.#networks.set(name, network); // to be removed again
       throw error;

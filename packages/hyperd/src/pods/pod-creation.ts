@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { HyperError } from '../errors.ts';
 import { type ContainerId, newContainerId, type PodId } from '../ids.ts';
 import { Pod, type PodContext } from './pod.ts';
-import { attachmentRequestOf } from './pod-network.ts';
+import { attachmentRequestsOf } from './pod-network.ts';
 import type { ContainerRecord, PodRecord } from './pod-records.ts';
 import type { PodRegistry } from './pod-registry.ts';
 import { runSpecOf } from './run-spec.ts';
@@ -47,15 +47,15 @@ export class PodCreation {
     const tars = await this.#fileTars(spec, containers);
     const pod = new Pod(record, containers, this.#context);
     const { networks } = this.#context;
-    const place = attachmentRequestOf(spec, networks);
+    const places = attachmentRequestsOf(spec, networks);
     try {
       await pod.checkPorts();
       await pod.checkVolumes();
-      if (place) await networks.reserve(place);
+      for (const place of places) await networks.reserve(place);
       for (const [container, tar] of tars) await pod.files.keep(container, tar);
       this.#context.records.insert(record, containers);
     } catch (error) {
-      await networks.release(id);
+      await networks.releaseAll(id);
       await rm(pod.directory, { recursive: true, force: true });
       throw error;
     }

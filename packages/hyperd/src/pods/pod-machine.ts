@@ -12,7 +12,7 @@ import { identityOf } from './identity.ts';
 import type { PodContext } from './pod.ts';
 import { PodDisks } from './pod-disks.ts';
 import type { PodLife } from './pod-life.ts';
-import { PodNetwork } from './pod-network.ts';
+import { type ConnectRequest, PodNetwork } from './pod-network.ts';
 import { PodPorts } from './pod-ports.ts';
 import type { ContainerRecord } from './pod-records.ts';
 import { PodVolumes } from './pod-volumes.ts';
@@ -80,6 +80,16 @@ export class PodMachine {
     return this.#ports.remove(selectors, this.#machine && this.#network.ports(this.#machine));
   }
 
+  /** See `PodNetwork.connect`. */
+  connectNetwork(request: ConnectRequest): Promise<void> {
+    return this.#network.connect(request, this.#machine);
+  }
+
+  /** See `PodNetwork.disconnect`. */
+  disconnectNetwork(network: string): Promise<void> {
+    return this.#network.disconnect(network, this.#machine);
+  }
+
   newProcessId(): number {
     return this.#nextProcessId++;
   }
@@ -111,6 +121,7 @@ export class PodMachine {
     this.#hold(machine.value);
     if (disks.status === 'rejected') throw disks.reason;
     await this.#disks.plugAll(machine.value, scratch);
+    await this.#network.openOthers(machine.value);
     await this.volumes.plugAll(machine.value, spec, this.#records());
     await this.#ports.open(this.#network.ports(machine.value));
     if (spec.services.length > 0) await this.balance();
@@ -189,7 +200,7 @@ export class PodMachine {
   /** Goes on with what an earlier daemon left running in `machine`: containers find their processes, or learn that they are gone. */
   async adopt(machine: Machine): Promise<void> {
     this.#hold(machine);
-    this.#network.adopt();
+    await this.#network.adopt(machine);
     await this.#ports.adopt(this.#network.ports(machine));
     await this.balance();
     const { agent } = machine;

@@ -2,7 +2,7 @@ import { HyperError, messageOf } from '../errors.ts';
 import type { PodId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import type { Machine } from '../machines/machine.ts';
-import type { AttachmentRequest } from '../networks/network.ts';
+import type { Attachment, AttachmentRequest } from '../networks/network.ts';
 import { USER_MODE } from '../networks/network-plan.ts';
 import type { Networks, PodLink } from '../networks/networks.ts';
 import type { PortForwarder } from '../networks/port-forward.ts';
@@ -18,12 +18,16 @@ export interface PodAddresses {
   readonly knowsPods: boolean;
 }
 
-/** The network card's other end, for the life of one machine: a bridged network, or QEMU's own. */
+/** What a pod asks for that is to be on one more network. */
+export type ConnectRequest = Omit<AttachmentRequest, 'pod'>;
+
+/** The other ends of the network cards, for the life of one machine: bridged networks, or QEMU's own. */
 export class PodNetwork {
   readonly #pod: PodId;
   readonly #networks: Networks;
   readonly #names: () => readonly string[];
   readonly #logger: Logger;
+  /** Of the card that the machine is made with. */
   #link: PodLink | undefined;
 
   constructor(pod: PodId, networks: Networks, names: () => readonly string[], logger: Logger) {
@@ -35,12 +39,13 @@ export class PodNetwork {
 
   /** Whether the pod is on a bridged network. */
   get isBridged(): boolean {
-    return this.#networks.attachmentOf(this.#pod) !== undefined;
+    return this.#places.length > 0;
   }
 
   /** With prefix length, while the pod has a machine. */
   get addresses(): readonly string[] {
-    return this.#link ? [`${this.#link.guest.address}/${this.#link.guest.prefixLength}`] : userModeAddresses;
+    if (!this.isBridged) return userModeAddresses;
+    return this.#places.map(({ address, network }) => `${address}/${network.subnet.prefixLength}`);
   }
 
   get forEtc(): PodAddresses {
@@ -51,13 +56,64 @@ export class PodNetwork {
 
   /** What a new machine is to be plugged into; undefined: QEMU's own network. Ended by `close`, after the machine. */
   async open(): Promise<PodLink | undefined> {
-    this.#link = await this.#networks.link(this.#pod, this.#names);
+    const [first] = this.#places;
+    this.#link = first && (await this.#networks.link(first, this.#names));
     return this.#link;
   }
 
-  /** For a machine that an earlier daemon has left running. */
-  adopt(): void {
-    this.#link = this.#networks.resume(this.#pod, this.#names);
+  /** Plugs the cards of the pod's further networks into the new machine. */
+  async openOthers(machine: Machine): Promise<void> {
+    for (const place of this.#places.slice(1)) await this.#plug(place, machine);
+  }
+
+  /** For a machine that an earlier daemon has left running, perhaps in the middle of plugging a card. */
+  async adopt(machine: Machine): Promise<void> {
+    const [first, ...others] = this.#places;
+    if (!first) return;
+    this.#link = this.#networks.resume(first, this.#names);
+    if (others.length === 0) return;
+    const plugged = await machine.cards();
+    for (const place of others) {
+      if (!plugged.includes(place.card)) await this.#plug(place, machine);
+      else await machine.configureCard(this.#networks.resume(place, this.#names).guest);
+    }
+  }
+
+  /** Puts the pod on one more network; `machine`: undefined while it has none. Nothing is left of what fails. */
+  async connect(request: ConnectRequest, machine: Machine | undefined): Promise<void> {
+    if (!this.isBridged)
+      throw new HyperError(
+        'precondition',
+        `connect pod "${this.#pod}" to network "${request.network}": it is in the user-mode network, and cannot be on others; create it on a bridged one`,
+      );
+    const plugged = (await machine?.cards()) ?? [];
+    const place = await this.#networks.reserve({ ...request, pod: this.#pod }, plugged);
+    if (!machine) return;
+    try {
+      await this.#plug(place, machine);
+    } catch (error) {
+      await this.#networks.release(place);
+      throw error;
+    }
+  }
+
+  /** Takes the pod off a network: at once, whatever its guest makes of that. Throws `not-found`, `precondition` for its first one. */
+  async disconnect(network: string, machine: Machine | undefined): Promise<void> {
+    const place = this.#places.find((candidate) => candidate.network.name === network);
+    const what = `disconnect pod "${this.#pod}" from network "${network.slice(0, 64)}"`;
+    if (!place) throw new HyperError('not-found', `${what}: it is not on it`);
+    if (place.card === 0)
+      throw new HyperError('precondition', `${what}: it was created on it, and leaves it when it is removed`);
+    await this.#networks.unlink(place);
+    try {
+      await machine?.unplugCard(place.card, place.mac);
+    } catch (error) {
+      this.#logger.warn(
+        { pod: this.#pod, network, err: messageOf(error) },
+        'unplug network card; it leads nowhere now, and goes with the machine',
+      );
+    }
+    await this.#networks.release(place);
   }
 
   ports(machine: Machine): PortForwarder {
@@ -68,44 +124,75 @@ export class PodNetwork {
   async close(): Promise<void> {
     this.#link = undefined;
     try {
-      await this.#networks.unlink(this.#pod);
+      for (const place of this.#places) await this.#networks.unlink(place);
     } catch (error) {
-      this.#logger.warn({ pod: this.#pod, err: messageOf(error) }, 'disconnect pod from its network');
+      this.#logger.warn({ pod: this.#pod, err: messageOf(error) }, 'disconnect pod from its networks');
     }
+  }
+
+  get #places(): readonly Attachment[] {
+    return this.#networks.placesOf(this.#pod);
+  }
+
+  async #plug(place: Attachment, machine: Machine): Promise<void> {
+    await machine.plugCard(place.card, await this.#networks.link(place, this.#names));
   }
 }
 
-/** Where a pod of this specification is to be; undefined: in the user-mode network. Throws `unsupported`, `invalid-spec`. */
-export function attachmentRequestOf(spec: PodSpec, networks: Networks): AttachmentRequest | undefined {
+/**
+ * Where a pod of this specification is to be, the place that leads to the world first; none: in the user-mode network. Throws `unsupported`,
+ * `invalid-spec`.
+ */
+export function attachmentRequestsOf(spec: PodSpec, networks: Networks): AttachmentRequest[] {
   const [card, ...others] = spec.interfaces;
-  const refuse = (what: string): never => {
-    throw new HyperError('unsupported', `create pod "${spec.id}": interfaces: ${what}`);
-  };
-  if (others.length > 0) refuse('a pod has one');
   const network = spec.network || bridgeNetwork(card, networks) || networks.defaultNetwork || USER_MODE;
   if (network === USER_MODE) {
-    if (card && Object.values(card).some((value) => value !== '' && value !== 0))
-      refuse('the user-mode network gives every pod the same; create a network, or configure Bridge');
-    return undefined;
+    const isPlain = (each: InterfaceSpec): boolean =>
+      Object.values(each).every((value) => value === '' || value === 0);
+    if (others.length > 0 || (card && !isPlain(card)))
+      throw refusal(
+        spec,
+        'the user-mode network gives every pod the same; create a network, or configure Bridge',
+      );
+    return [];
   }
-  const found = networks.list().find(({ name }) => name === network);
+  const further = others.map((other, index) => {
+    const name = bridgeNetwork(other, networks);
+    if (name) return requestOf(spec, { name, card: other, number: index + 1 }, networks);
+    throw refusal(spec, `the further one ${index + 1} names no bridge`);
+  });
+  return [requestOf(spec, { name: network, card, number: 0 }, networks), ...further];
+}
+
+function requestOf(
+  { id }: PodSpec,
+  wanted: { readonly name: string; readonly card: InterfaceSpec | undefined; readonly number: number },
+  networks: Networks,
+): AttachmentRequest {
+  const { name, card, number } = wanted;
+  const found = networks.list().find((network) => network.name === name);
   // Not as "not found", which tells clients of a missing image.
   if (!found)
-    throw new HyperError(
-      'invalid-spec',
-      `create pod "${spec.id}": there is no network "${network.slice(0, 64)}"`,
-    );
+    throw new HyperError('invalid-spec', `create pod "${id}": there is no network "${name.slice(0, 64)}"`);
   const { gateway, subnet } = found;
-  if (!card) return { pod: spec.id as PodId, network, address: '', mac: '', mtu: 0 };
+  if (!card) return { pod: id as PodId, network: name, address: '', mac: '', mtu: 0 };
   const { ip, mac, mtu, ifname } = card;
-  if (ip.includes(',')) refuse(`ip is "${ip}": a pod has one address`);
-  if (ifname !== '' && ifname !== 'eth0') refuse(`ifname is "${ifname}", want "eth0" or none`);
+  if (ip.includes(',')) throw refusal({ id }, `ip is "${ip}": a card has one address`);
+  if (ifname !== '' && ifname !== `eth${number}`)
+    throw refusal({ id }, `ifname is "${ifname}", want "eth${number}" or none`);
   if (card.gateway !== '' && card.gateway !== gateway)
-    refuse(`gateway is "${card.gateway}", want the one of network "${network}": ${gateway}`);
+    throw refusal({ id }, `gateway is "${card.gateway}", want the one of network "${name}": ${gateway}`);
   const [address = '', prefixLength] = ip.split('/');
   if (prefixLength !== undefined && prefixLength !== String(subnet.prefixLength))
-    refuse(`ip is "${ip}", want prefix length ${subnet.prefixLength} as network "${network}" has it`);
-  return { pod: spec.id as PodId, network, address, mac, mtu: Math.max(0, mtu) };
+    throw refusal(
+      { id },
+      `ip is "${ip}", want prefix length ${subnet.prefixLength} as network "${name}" has it`,
+    );
+  return { pod: id as PodId, network: name, address, mac, mtu: Math.max(0, mtu) };
+}
+
+function refusal({ id }: Pick<PodSpec, 'id'>, what: string): HyperError {
+  return new HyperError('unsupported', `create pod "${id}": interfaces: ${what}`);
 }
 
 /** The network that a card names by its bridge, as the original has it. */

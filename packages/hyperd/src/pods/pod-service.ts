@@ -4,6 +4,7 @@ import type { MachineDisk, MachineShape } from '../machines/machine.ts';
 import type { ServiceChange } from './balancing.ts';
 import type { CommitOptions } from './commit.ts';
 import type { ContainerState, PodState } from './lifecycle.ts';
+import type { ConnectRequest } from './pod-network.ts';
 import type { ContainerSpec, PodSpec, PortMapping, ServiceSpec } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
 
@@ -116,6 +117,10 @@ export interface PodService extends AsyncDisposable {
   addPortMappings(pod: string, mappings: readonly PortMapping[]): Promise<void>;
   /** Takes published ports back; what names none is no error. */
   deletePortMappings(pod: string, selectors: readonly PortSelector[]): Promise<void>;
+  /** Puts a pod on one more network, while it runs or for its next start. */
+  connectNetwork(pod: string, request: ConnectRequest): Promise<void>;
+  /** Takes it off again. Rejects `not-found` where it is not on it, `precondition` for the network that it was created on. */
+  disconnectNetwork(pod: string, network: string): Promise<void>;
   services(pod: string): readonly ServiceSpec[];
   /** Changes the services of a pod. Rejects `conflict` where one to add is there, `unsupported` where it would then have any. */
   changeServices(pod: string, change: ServiceChange, services: readonly ServiceSpec[]): Promise<void>;

@@ -19,6 +19,7 @@ import { PodEnds } from './pod-ends.ts';
 import { PodFiles } from './pod-files.ts';
 import { PodLife } from './pod-life.ts';
 import { PodMachine, reasonOf } from './pod-machine.ts';
+import type { ConnectRequest } from './pod-network.ts';
 import type { ContainerRecord, PodRecord, PodRecords } from './pod-records.ts';
 import { isWaiting, PodRestarts } from './pod-restarts.ts';
 import type { PodEnd, PodUsage, PodView, StopOptions } from './pod-service.ts';
@@ -174,6 +175,23 @@ export class Pod {
     return this.#sequence.run(() => this.#machine.removePorts(selectors));
   }
 
+  /** See `PodNetwork.connect`. A pod that is not alive is on the network with its next start. */
+  connectNetwork(request: ConnectRequest): Promise<void> {
+    return this.#sequence.run(async () => {
+      this.#requireStaying(`connect to network "${request.network}"`);
+      if (this.isAlive) this.#requireRunning();
+      await this.#machine.connectNetwork(request);
+    });
+  }
+
+  /** See `PodNetwork.disconnect`. */
+  disconnectNetwork(network: string): Promise<void> {
+    return this.#sequence.run(async () => {
+      if (this.isAlive) this.#requireRunning();
+      await this.#machine.disconnectNetwork(network);
+    });
+  }
+
   /** Recorded first: a daemon that dies in between has the next one go on with it. What the guest refuses is taken back. */
   changeServices(change: ServiceChange, given: readonly ServiceSpec[]): Promise<void> {
     return this.#sequence.run(async () => {
@@ -291,7 +309,7 @@ export class Pod {
         for (const container of this.containers) container.close();
         await this.#context.logs.removePod(this.id, [...this.#containers.keys()]);
         await rm(this.directory, { recursive: true, force: true });
-        await this.#context.networks.release(this.id);
+        await this.#context.networks.releaseAll(this.id);
         this.#context.records.remove(this.id);
         this.#isGone = true;
         for (const { record } of this.containers) this.#context.events.container(record, 'destroy');

@@ -67,15 +67,16 @@ export class World {
       },
     } as unknown as ImageService;
     const settings = { bridge: undefined, bridgeIp: '', filters: true };
-    const networks = new Networks({ root: this.root, state: this.state, logger: silent, settings });
+    const events = new Events();
+    const networks = new Networks({ root: this.root, state: this.state, logger: silent, settings, events });
     return new Pods({
       networks,
       ...{ root: this.root, records: createPodRecords(this.state), machines: this.machines, images },
       ...{ logs: new ContainerLogs({ ...NO_CHOICE, directory: join(this.root, 'pods') }), logger: silent },
-      ...{ scratch: { ensure: turn }, events: new Events(), hostPorts: new HostPorts('127.0.0.1') },
+      ...{ scratch: { ensure: turn }, events, hostPorts: new HostPorts('127.0.0.1') },
       volumes: {
         ...{ hostPaths: new HostPaths([]), diskLeases: new DiskLeases(), fills: new Turns() },
-        named: new NamedVolumes({ root: this.root, state: this.state, logger: silent }),
+        named: new NamedVolumes({ root: this.root, state: this.state, logger: silent, events }),
       },
     });
   }

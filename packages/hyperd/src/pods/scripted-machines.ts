@@ -186,6 +186,22 @@ class ScriptedMachine implements Machine {
     throw new HyperError('unsupported', 'share directories with the machine');
   }
 
+  plugCard(): never {
+    throw new HyperError('unsupported', 'plug network card');
+  }
+
+  configureCard(): never {
+    throw new HyperError('unsupported', 'configure network card');
+  }
+
+  unplugCard(): never {
+    throw new HyperError('unsupported', 'unplug network card');
+  }
+
+  async cards(): Promise<[]> {
+    return [];
+  }
+
   forwardPort(): never {
     throw new HyperError('unsupported', 'forward port');
   }
@@ -255,6 +271,8 @@ class ScriptedMachine implements Machine {
     attachDisk: () => this.#answer(),
     detachDisk: () => this.#answer(),
     mountShare: () => this.#answer(),
+    addCard: () => this.#answer(),
+    removeCard: () => this.#answer(),
     shutdown: () => this.#answer(),
     loadModules: () => this.#answer(),
     setServices: () => this.#answer(),

@@ -11,6 +11,7 @@ import { Exec } from './exec.ts';
 import { IdleMachines } from './idle-machines.ts';
 import { Pod, type PodContext } from './pod.ts';
 import { PodCreation } from './pod-creation.ts';
+import type { ConnectRequest } from './pod-network.ts';
 import { PodRegistry } from './pod-registry.ts';
 import type { ClientStreams, PodEnd, PodService, PodUsage, StopOptions } from './pod-service.ts';
 import type { ContainerSpec, PodSpec, PortMapping, ServiceSpec } from './spec/pod-spec.ts';
@@ -150,6 +151,14 @@ export class Pods implements PodService {
 
   deletePortMappings(pod: string, selectors: readonly PortSelector[]): Promise<void> {
     return this.#registry.pod(pod, `Pod ${pod} not found`).removePorts(selectors);
+  }
+
+  connectNetwork(pod: string, request: ConnectRequest): Promise<void> {
+    return this.#registry.pod(pod, `Pod ${pod} not found`).connectNetwork(request);
+  }
+
+  disconnectNetwork(pod: string, network: string): Promise<void> {
+    return this.#registry.pod(pod, `Pod ${pod} not found`).disconnectNetwork(network);
   }
 
   services(pod: string): readonly ServiceSpec[] {

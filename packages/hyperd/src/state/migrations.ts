@@ -130,4 +130,23 @@ export const MIGRATIONS: readonly string[] = [
     UNIQUE (network_id, address)
   ) STRICT;
   `,
+  `
+  -- networks/: a pod can be on several networks: it has a network card for each.
+  CREATE TABLE attachments (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    network_id INTEGER NOT NULL REFERENCES networks(id),
+    pod TEXT NOT NULL,
+    card INTEGER NOT NULL,          -- 0: the one that its machines are made with; others are plugged in
+    address TEXT NOT NULL,
+    mac TEXT NOT NULL,
+    mtu INTEGER NOT NULL,
+    UNIQUE (network_id, address),
+    UNIQUE (network_id, pod),
+    UNIQUE (pod, card)
+  ) STRICT;
+  INSERT INTO sqlite_sequence (name, seq) SELECT 'attachments', seq FROM sqlite_sequence WHERE name = 'network_addresses';
+  INSERT INTO attachments (id, network_id, pod, card, address, mac, mtu)
+    SELECT id, network_id, pod, 0, address, mac, mtu FROM network_addresses;
+  DROP TABLE network_addresses;
+  `,
 ];

@@ -1,3 +1,4 @@
+import type { Events } from '../events/index.ts';
 import type { Logger } from '../logger.ts';
 import type { State } from '../state/database.ts';
 import { DiskLeases } from './disk-images.ts';
@@ -24,6 +25,7 @@ export async function openVolumes(options: {
   readonly root: string;
   readonly state: State;
   readonly logger: Logger;
+  readonly events: Events;
   readonly roots: readonly string[];
 }): Promise<Volumes> {
   const named = new NamedVolumes(options);

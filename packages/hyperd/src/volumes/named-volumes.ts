@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, messageOf } from '../errors.ts';
+import type { Events } from '../events/index.ts';
 import type { Logger } from '../logger.ts';
 import type { State } from '../state/database.ts';
 import { deleteDirectory, diskBytes } from './directory.ts';
@@ -32,15 +33,23 @@ export class NamedVolumes {
   readonly #directory: string;
   readonly #statements: ReturnType<typeof prepare>;
   readonly #logger: Logger;
+  readonly #events: Events;
 
   constructor({
     root,
     state,
     logger,
-  }: { readonly root: string; readonly state: State; readonly logger: Logger }) {
+    events,
+  }: {
+    readonly root: string;
+    readonly state: State;
+    readonly logger: Logger;
+    readonly events: Events;
+  }) {
     this.#directory = join(root, 'volumes');
     this.#statements = prepare(state);
     this.#logger = logger;
+    this.#events = events;
   }
 
   /** At daemon start: ends removals that were broken off. Directories without a row are told of, and left: they may be all that is left of somebody's data. */
@@ -90,6 +99,7 @@ export class NamedVolumes {
     }
     const volume = this.find(name);
     await mkdir(volume.path, { recursive: true, mode: 0o755 });
+    if (!row) this.#events.volume(volume, 'create');
     return volume;
   }
 
@@ -100,7 +110,7 @@ export class NamedVolumes {
 
   /** Rejects `conflict` where a pod uses it, naming the pods. */
   async remove(name: string, users: VolumeUsers): Promise<void> {
-    this.find(name);
+    const volume = this.find(name);
     const pods = users(name);
     if (pods.length > 0) {
       const shown = pods.slice(0, 10).join(', ');
@@ -110,17 +120,20 @@ export class NamedVolumes {
       );
     }
     await this.#remove(name);
+    this.#events.volume(volume, 'destroy');
   }
 
   /** Removes all that no pod uses. Resolves with their names, and the bytes of disk that came free. */
   async prune(users: VolumeUsers): Promise<{ readonly removed: readonly string[]; readonly bytes: number }> {
     const removed: string[] = [];
     let bytes = 0;
-    for (const { name } of this.list()) {
+    for (const volume of this.list()) {
+      const { name } = volume;
       if (users(name).length > 0) continue;
       const size = await this.size(name);
       if (users(name).length > 0 || !this.#statements.find.get(name)) continue; // meanwhile
       await this.#remove(name);
+      this.#events.volume(volume, 'destroy');
       removed.push(name);
       bytes += size;
     }

@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type ErrorCode, isHyperError } from '../errors.ts';
+import { Events } from '../events/index.ts';
 import { openState } from '../state/database.ts';
 import { checkDiskImage, DiskLeases } from './disk-images.ts';
 import { HostPaths } from './host-paths.ts';
@@ -146,7 +147,7 @@ test('named volumes are there or not, used or not, and removals are ended by the
   inDirectory(async (root) => {
     {
       using state = openState(root);
-      const volumes = new NamedVolumes({ root, state, logger: silent });
+      const volumes = new NamedVolumes({ root, state, logger: silent, events: new Events() });
       await volumes.open();
       const made = await volumes.create('a', { k: 'v' });
       assert.deepEqual([made.labels, existsSync(made.path)], [{ k: 'v' }, true]);
@@ -170,7 +171,7 @@ test('named volumes are there or not, used or not, and removals are ended by the
       rmSync(volumes.find('a').path, { recursive: true });
     }
     using state = openState(root);
-    const volumes = new NamedVolumes({ root, state, logger: silent });
+    const volumes = new NamedVolumes({ root, state, logger: silent, events: new Events() });
     await volumes.open();
     assert.deepEqual(readdirSync(join(root, 'volumes')).sort(), ['a', 'unknown']);
     assert.deepEqual(

@@ -7,10 +7,11 @@ import { NetworkInfo, NetworkList, NetworkName, NetworkRequest } from '../shapes
 import type { RouteContext } from './context.ts';
 
 const NAME = { name: needed('name of the network') };
+const PLACE = { ...NAME, podId: needed('id of the pod') };
 const UNKNOWN = 'unknown network';
 
 /** Bridged networks; the original has none of these. */
-export function networkRoutes({ networks }: RouteContext): Route[] {
+export function networkRoutes({ networks, pods }: RouteContext): Route[] {
   return [
     {
       ...{ method: 'POST', path: '/network/create', body: 'json', bodySchema: NetworkRequest },
@@ -45,6 +46,38 @@ export function networkRoutes({ networks }: RouteContext): Route[] {
       handle: ({ parameters }) => {
         const network = networks.network(parameters.text('name'));
         return json(200, networkShape(network, networks.attachmentsOf(network)));
+      },
+    },
+    {
+      ...{ method: 'POST', path: '/network/connect' },
+      summary: 'Puts a pod on one more network, while it runs or for its next start',
+      parameters: { ...PLACE, ip: 'address on the network; one that is free where it is left out' },
+      answers: {
+        204: 'done',
+        400: 'no address of the network',
+        404: 'unknown network or pod',
+        409: 'the pod is on it, or another has the address',
+        412: 'the pod is paused, or in the user-mode network',
+      },
+      handle: async ({ parameters }) => {
+        const network = networks.network(parameters.text('name')).name;
+        const request = { network, address: parameters.text('ip'), mac: '', mtu: 0 };
+        await pods.connectNetwork(parameters.text('podId'), request);
+        return { kind: 'empty', status: 204 };
+      },
+    },
+    {
+      ...{ method: 'POST', path: '/network/disconnect' },
+      summary: 'Takes a pod off a network that it was connected to',
+      parameters: PLACE,
+      answers: {
+        204: 'done',
+        404: 'unknown pod, or it is not on the network',
+        412: 'the pod was created on that network, or is paused',
+      },
+      handle: async ({ parameters }) => {
+        await pods.disconnectNetwork(parameters.text('podId'), parameters.text('name'));
+        return { kind: 'empty', status: 204 };
       },
     },
     {

@@ -1,16 +1,18 @@
 import { join } from 'node:path';
+import { MAX_FURTHER_NETWORKS } from '../../networks/network.ts';
 import { USER_MODE_NETWORK6 } from '../../networks/user-mode.ts';
 import type { VmHardware } from '../driver.ts';
 import { NETDEV } from './port-forwards.ts';
 
 /** Changes whenever a template made before would not fit the machine described here. */
-export const MACHINE_VERSION = 4;
+export const MACHINE_VERSION = 5;
 
 /** Slots for file servers that are plugged in later; what they cost at a start could not be measured. */
 export const SHARE_PORTS = 4;
 
-/** The slot's name. */
+/** The slots' names. */
 export const sharePort = (port: number): string => `share-port${port}`;
+export const cardPort = (card: number): string => `card-port${card}`;
 
 export type Accelerator = 'kvm' | 'tcg';
 
@@ -70,7 +72,7 @@ export function qemuArguments(line: CommandLine): string[] {
     ...['-netdev', networkBackend(line)],
     ...['-device', `virtio-net-pci,netdev=${NETDEV},romfile=,mac=52:54:00:00:00:01`],
     ...['-device', 'virtio-rng-pci', '-device', 'vmgenid,guid=auto'],
-    ...sharePorts(),
+    ...slots(),
     ...(line.memory.kind === 'clone' || line.memory.kind === 'shared-clone' ? ['-incoming', 'defer'] : []),
   ];
 }
@@ -101,10 +103,13 @@ function memoryObject({ memory, hardware }: CommandLine): string {
 }
 
 /** Plugging goes by the ports' own interrupts: by ACPI it takes as long, and has tables that cost time at every start. */
-function sharePorts(): string[] {
-  const ports = Array.from({ length: SHARE_PORTS }, (_, port) => [
-    '-device',
-    `pcie-root-port,id=${sharePort(port)},chassis=${port + 1},slot=${port + 1}`,
+function slots(): string[] {
+  const names = [
+    ...Array.from({ length: SHARE_PORTS }, (_, port) => sharePort(port)),
+    ...Array.from({ length: MAX_FURTHER_NETWORKS }, (_, index) => cardPort(index + 1)),
+  ];
+  const ports = names.map((name, index) => [
+    ...['-device', `pcie-root-port,id=${name},chassis=${index + 1},slot=${index + 1}`],
   ]);
   return ['-global', 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off', ...ports.flat()];
 }

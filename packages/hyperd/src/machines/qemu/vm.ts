@@ -9,7 +9,7 @@ import type { HostPort, PortForward } from '../../networks/port-forward.ts';
 import type { Vm, VmRequest } from '../driver.ts';
 import { gone, type HostProcess, isAlive, kill, startTicksOf } from '../host-process.ts';
 import type { DiskImage, DiskUsage, MachineExit } from '../machine.ts';
-import { SHARE_PORTS, sharePort } from './command-line.ts';
+import { cardPort, SHARE_PORTS, sharePort } from './command-line.ts';
 import { diskUsageOf } from './disk-usage.ts';
 import { blockdevOf, refuseOtherFiles, writeCacheOf } from './disks.ts';
 import { guarded, type NetworkGuard, requireGuarded } from './network-guard.ts';
@@ -91,13 +91,37 @@ export class QemuVm implements Vm {
 
   async unplugDisk(target: number): Promise<void> {
     const node = `disk${target}`;
-    const removed = this.qmp.event(
-      ({ event, data }) => event === 'DEVICE_DELETED' && data.device === `scsi-${node}`,
-    );
-    removed.catch(() => undefined); // device_del's own error is the one to tell
-    await this.qmp.execute('device_del', { id: `scsi-${node}` });
-    await removed;
+    const device = `scsi-${node}`;
+    await this.#untilDeleted(device, () => this.qmp.execute('device_del', { id: device }));
     await this.qmp.execute('blockdev-del', { 'node-name': node });
+  }
+
+  async plugCard(card: number, { tap, mac }: { readonly tap: string; readonly mac: string }): Promise<void> {
+    const netdev = `cardnet${card}`;
+    await this.qmp.execute('netdev_add', {
+      ...{ type: 'tap', id: netdev, ifname: tap, script: 'no', downscript: 'no' },
+    });
+    try {
+      await this.qmp.execute('device_add', {
+        ...{ driver: 'virtio-net-pci', id: `card${card}`, bus: cardPort(card), netdev, mac, romfile: '' },
+      });
+    } catch (error) {
+      await this.qmp.execute('netdev_del', { id: netdev });
+      throw error;
+    }
+  }
+
+  /** A slot that the guest has switched off is empty at once. */
+  async unplugCard(card: number, letGo: () => Promise<void>): Promise<void> {
+    await this.#untilDeleted(`card${card}`, letGo);
+    await this.qmp.execute('netdev_del', { id: `cardnet${card}` });
+  }
+
+  async cards(): Promise<readonly number[]> {
+    const devices = (await this.qmp.execute('qom-list', { path: '/machine/peripheral' })) as {
+      readonly name: string;
+    }[];
+    return devices.flatMap(({ name }) => /^card(\d+)$/.exec(name)?.[1] ?? []).map(Number);
   }
 
   async forwardPort(forward: PortForward): Promise<void> {
@@ -140,6 +164,13 @@ export class QemuVm implements Vm {
   detach(): void {
     this.#detached = true;
     this.qmp.close();
+  }
+
+  async #untilDeleted(device: string, remove: () => Promise<unknown>): Promise<void> {
+    const deleted = this.qmp.event(({ event, data }) => event === 'DEVICE_DELETED' && data.device === device);
+    deleted.catch(() => undefined); // the error of `remove` is the one to tell
+    await remove();
+    await deleted;
   }
 
   /** The answer of QEMU's monitor for humans: QMP itself has no commands for the user-mode network. */

@@ -24,11 +24,11 @@ export interface Query {
   readonly question: Parameters<typeof encode>[0]['questions'];
 }
 
-/** What a network knows of its pods. */
+/** What is known of pods to one that asks. */
 export interface Names {
   /** Addresses of the pods that are so called. */
   addressesOf(name: string): readonly string[];
-  /** What the pod at an address is called; undefined: no pod has it; null: it is not an address of this network. */
+  /** What the pod at an address is called; undefined: no pod has it; null: it is an address of no network that these are of. */
   nameOf(address: string): string | undefined | null;
 }
 

@@ -17,7 +17,7 @@ const IDLE_TIMEOUT_MS = 10_000;
  * `openNameServer`, ended by disposing of it.
  */
 export class NameServer implements AsyncDisposable {
-  readonly #names: Names;
+  readonly #namesFor: (from: string) => Names;
   readonly #upstream: Upstream;
   readonly #udp: DatagramSocket;
   readonly #tcp: Server;
@@ -26,8 +26,9 @@ export class NameServer implements AsyncDisposable {
   readonly #connections = new Set<Socket>();
   #count = 0;
 
-  constructor(names: Names, upstream: Upstream) {
-    this.#names = names;
+  /** `namesFor`: what the pod at an address may know. */
+  constructor(namesFor: (from: string) => Names, upstream: Upstream) {
+    this.#namesFor = namesFor;
     this.#upstream = upstream;
     this.#udp = createSocket('udp4');
     this.#udp.on('message', (message, { address, port }) => {
@@ -80,7 +81,7 @@ export class NameServer implements AsyncDisposable {
     const query = parseQuery(message);
     if (query === undefined) return undefined;
     if (typeof query === 'number') return bareReply(message, query);
-    const own = answerOf(query, this.#names);
+    const own = answerOf(query, this.#namesFor(from));
     if (own) return own;
     const ofPod = this.#underWay.get(from) ?? 0;
     if (this.#count >= MAX_QUERIES || ofPod >= MAX_QUERIES_OF_POD) return reply(query, RCODES.serverFailure);

@@ -1,4 +1,5 @@
 import { messageOf } from '../../errors.ts';
+import type { PodId } from '../../ids.ts';
 import type { Logger } from '../../logger.ts';
 import type { Attachment, Network } from '../network.ts';
 import { contains } from '../subnet.ts';
@@ -17,7 +18,9 @@ export class NameServers implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #upstream = new Upstream();
   readonly #servers = new Map<number, NameServer>();
+  /** By network, then by address. */
   readonly #members = new Map<number, Map<string, Member>>();
+  readonly #networksOf = new Map<PodId, Set<Network>>();
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -26,7 +29,7 @@ export class NameServers implements AsyncDisposable {
   /** A network goes without where another server of the host has the port: that is logged. */
   async open(network: Network): Promise<void> {
     if (this.#servers.has(network.id)) return;
-    const server = new NameServer(this.#namesOf(network), this.#upstream);
+    const server = new NameServer((from) => this.#namesFor(network, from), this.#upstream);
     try {
       await server.listen(network.gateway);
       this.#servers.set(network.id, server);
@@ -43,14 +46,18 @@ export class NameServers implements AsyncDisposable {
   }
 
   join(attachment: Attachment, names: () => readonly string[]): void {
-    const { network, address } = attachment;
+    const { network, address, pod } = attachment;
     const members = this.#members.get(network.id) ?? new Map<string, Member>();
     members.set(address, { attachment, names });
     this.#members.set(network.id, members);
+    this.#networksOf.set(pod, (this.#networksOf.get(pod) ?? new Set()).add(network));
   }
 
-  leave({ network, address }: Attachment): void {
+  leave({ network, address, pod }: Attachment): void {
     this.#members.get(network.id)?.delete(address);
+    const networks = this.#networksOf.get(pod);
+    networks?.delete(network);
+    if (networks?.size === 0) this.#networksOf.delete(pod);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -58,24 +65,32 @@ export class NameServers implements AsyncDisposable {
     this.#servers.clear();
   }
 
-  #namesOf({ id, subnet, gateway }: Network): Names {
-    const members = (): Member[] => [...(this.#members.get(id)?.values() ?? [])];
+  /** What a pod gets to know: of the network that it asks on first, then of the others that it is on. */
+  #namesFor(network: Network, from: string): Names {
+    const asker = this.#members.get(network.id)?.get(from)?.attachment.pod;
+    const networks = new Set([network, ...((asker && this.#networksOf.get(asker)) ?? [])]);
     return {
       addressesOf: (name) => {
-        // Ids and names of containers are unique, host names are not: they count where nobody has a better claim.
-        const isCalled = (member: Member, last: boolean): boolean => {
-          const names = member.names().map((each) => each.toLowerCase());
-          return (last ? names.slice(-1) : names.slice(0, -1)).includes(name);
-        };
-        const named = members().filter((member) => isCalled(member, false));
-        const found = named.length > 0 ? named : members().filter((member) => isCalled(member, true));
-        return found.map(({ attachment }) => attachment.address);
+        for (const { id } of networks) {
+          const found = called(name, [...(this.#members.get(id)?.values() ?? [])]);
+          if (found.length > 0) return found.map(({ attachment }) => attachment.address);
+        }
+        return [];
       },
       nameOf: (address) => {
-        if (!contains(subnet, address) || address === gateway)
-          return contains(subnet, address) ? undefined : null;
-        return this.#members.get(id)?.get(address)?.names()[0];
+        const home = [...networks].find(({ subnet }) => contains(subnet, address));
+        return home ? this.#members.get(home.id)?.get(address)?.names()[0] : null;
       },
     };
   }
+}
+
+/** Ids and names of containers are unique, host names are not: they count where nobody has a better claim. */
+function called(name: string, members: readonly Member[]): readonly Member[] {
+  const isCalled = (member: Member, last: boolean): boolean => {
+    const names = member.names().map((each) => each.toLowerCase());
+    return (last ? names.slice(-1) : names.slice(0, -1)).includes(name);
+  };
+  const named = members.filter((member) => isCalled(member, false));
+  return named.length > 0 ? named : members.filter((member) => isCalled(member, true));
 }
