@@ -148,7 +148,8 @@ async function ended(child: ChildProcess): Promise<void> {
 async function answering(socket: string, child: ChildProcess, log: () => string): Promise<void> {
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (Date.now() < deadline) {
-    if (child.exitCode !== null) throw new Error(`hyperd ended with ${child.exitCode}:\n${log()}`);
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`hyperd ended with ${child.exitCode ?? child.signalCode}:\n${log()}`);
     if (await ping(socket)) return;
     await sleep(50);
   }

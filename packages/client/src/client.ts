@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { demultiplex, type OutputChunk, undivided } from './demultiplex.ts';
+import type { DoctorReport } from './doctor-types.ts';
 import { type EventOptions, type HyperEvent, readEvents } from './events.ts';
 import type { RegistryAuth } from './image-types.ts';
 import { Images } from './images.ts';
@@ -102,6 +103,14 @@ export class Client implements Disposable {
 
   info(): Promise<DaemonInfo> {
     return this.#http.json('GET', '/info');
+  }
+
+  /** Looks for what is out of joint on the host; `mend`: and mends it. `verify`: reads every byte of every image. */
+  doctor(options: { readonly verify?: boolean; readonly mend?: boolean } = {}): Promise<DoctorReport> {
+    const query = { verify: options.verify ? 'yes' : undefined };
+    return options.mend
+      ? this.#http.json('POST', '/doctor/repair', { query })
+      : this.#http.json('GET', '/doctor', { query });
   }
 
   async version(): Promise<string> {

@@ -10,6 +10,7 @@ export {
 } from './client.ts';
 export { defaultHost } from './default-host.ts';
 export { demultiplex, type OutputChunk } from './demultiplex.ts';
+export type * from './doctor-types.ts';
 export { type EventOptions, EventsDroppedError, type HyperEvent } from './events.ts';
 export type * from './image-types.ts';
 export type { Images } from './images.ts';

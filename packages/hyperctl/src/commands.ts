@@ -143,6 +143,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('info', 'Describe the daemon and its host', () => import('./commands/info.ts')),
   entry(
+    'doctor',
+    'Look for what of hyperd is out of joint on its host, and with --fix mend it',
+    () => import('./commands/doctor.ts'),
+  ),
+  entry(
     'completion',
     'Print a script that completes hyperctl in a shell',
     () => import('./commands/completion.ts'),

@@ -6,6 +6,7 @@ import { createApi } from './api/index.ts';
 import { createBuildCache } from './build/cache.ts';
 import { createBuildService } from './build/service.ts';
 import { type Config, HELP, loadConfig } from './config/load-config.ts';
+import { createChecks, createDoctor } from './doctor/index.ts';
 import { HyperError, isHyperError, messageOf } from './errors.ts';
 import { Events } from './events/index.ts';
 import { connectAgent } from './guest/index.ts';
@@ -90,7 +91,9 @@ async function serve(config: Config): Promise<void> {
   await images.collectGarbage();
   await using builds = await createBuildService({ root, images, machines, scratch, cache, logger });
   const about = { version: VERSION, rootDirectory: root };
+  const patient = { root, state, machines, pods, images, volumes, networks, builds };
   await using api = createApi({
+    doctor: createDoctor(createChecks(patient), logger),
     pods,
     images,
     builds,

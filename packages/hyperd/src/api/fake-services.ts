@@ -54,6 +54,7 @@ export async function startApi(fakes: Fakes): Promise<TestApi> {
     volumes: { named: only('NamedVolumes', fakes.volumes ?? {}) },
     machines: only('MachineService', fakes.machines ?? {}),
     networks: only<Networks>('Networks', {}),
+    doctor: { examine: async () => [] },
     events: fakes.events ?? new Events(),
     about: { version: '1.2.3', rootDirectory: '/root-directory' },
     logger: { debug: log, info: log, warn: log, error: log },

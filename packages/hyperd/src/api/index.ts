@@ -1,5 +1,6 @@
 import type { BuildService } from '../build/service.ts';
 import type { ApiGuardSettings } from '../config/api-guard.ts';
+import type { Doctor } from '../doctor/index.ts';
 import type { Events } from '../events/index.ts';
 import type { ImageService } from '../images/image-service.ts';
 import type { Logger } from '../logger.ts';
@@ -24,6 +25,7 @@ export interface ApiOptions {
   readonly machines: MachineService;
   readonly networks: Networks;
   readonly events: Events;
+  readonly doctor: Doctor;
   readonly about: About;
   readonly logger: Logger;
   readonly guard?: ApiGuardSettings;

@@ -270,6 +270,7 @@ const services = {
     volumes: {} as never,
     machines: {} as never,
     networks: {} as never,
+    doctor: {} as never,
     events: {} as never,
   },
   about: { version: '1', rootDirectory: '/' },

@@ -10,6 +10,7 @@ import { parseReference } from '../images/reference.ts';
 import type { Logger } from '../logger.ts';
 import type { MachineService, MachineShape } from '../machines/machine.ts';
 import type { ScratchDisks } from '../machines/scratch-disk.ts';
+import { type Ailment, entriesOf } from '../upkeep/index.ts';
 import { Build } from './build.ts';
 import { BuildOutput, type Emit } from './build-output.ts';
 import type { BuildRequest } from './build-request.ts';
@@ -51,6 +52,8 @@ export interface BuildService extends AsyncDisposable {
   /** Forgets steps of earlier builds: all, or what passes the limits; and caches of RUN with `all`. */
   prune(options: { readonly all: boolean } & Partial<CacheLimits>): Promise<PruneBuildsResult>;
   usage(): { readonly steps: number; readonly bytes: number };
+  /** What builds have left on the host. */
+  examine(): Promise<Ailment[]>;
 }
 
 /** Opens the builder below `root`; what builds of an earlier daemon have left is removed. */
@@ -69,6 +72,8 @@ class Builds implements BuildService {
   readonly #caches: CacheDisks;
   readonly #closing = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
+  /** Of the builds that run. */
+  readonly #directories = new Set<string>();
 
   constructor(options: BuildServiceOptions, directory: string, caches: CacheDisks) {
     this.#options = options;
@@ -102,6 +107,20 @@ class Builds implements BuildService {
     return this.#options.cache.usage();
   }
 
+  async examine(): Promise<Ailment[]> {
+    const found: Ailment[] = [];
+    for (const name of await entriesOf(this.#directory)) {
+      const path = join(this.#directory, name);
+      if (name === 'caches' || this.#directories.has(path)) continue;
+      found.push({
+        problem: `the directory ${path} is of a build that has ended`,
+        remedy: 'it is removed',
+        mend: () => rm(path, { recursive: true, force: true }),
+      });
+    }
+    return found;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
     await Promise.allSettled(this.#running);
@@ -117,6 +136,7 @@ class Builds implements BuildService {
     const tell: Emit = request.quiet ? () => Promise.resolve() : emit;
     const { images, machines, scratch, cache } = this.#options;
     const assembly = images.assemble();
+    this.#directories.add(directory);
     try {
       await mkdir(directory, { mode: 0o700 });
       const { dockerfile, context } = await openContext(request, { assembly, directory, signal });
@@ -145,6 +165,7 @@ class Builds implements BuildService {
     } finally {
       await assembly[Symbol.asyncDispose]();
       await rm(directory, { recursive: true, force: true });
+      this.#directories.delete(directory);
       void this.#tidy();
     }
   }

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Digest } from '../ids.ts';
 import type { ResolvedImage } from '../oci/image-config.ts';
+import type { Ailment } from '../upkeep/index.ts';
 import type { ImageAssembly } from './assembly/assembly.ts';
 
 export interface RegistryAuth {
@@ -178,4 +179,6 @@ export interface ImageService extends AsyncDisposable {
   usage(): Promise<ImagesUsage>;
   /** Removes what no image needs: blobs, layers, rootfs images. Safe beside everything else. */
   collectGarbage(): Promise<void>;
+  /** What of images is missing or damaged; `verify`: every byte is read. */
+  examine(options: { readonly verify: boolean }): Promise<Ailment[]>;
 }

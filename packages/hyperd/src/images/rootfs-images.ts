@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { isHyperError } from '../errors.ts';
 import type { Digest } from '../ids.ts';
@@ -89,6 +89,34 @@ export class RootfsImages {
       if (whole && (await this.#isIntact(image))) return;
       await this.#write(image);
     });
+  }
+
+  /** What of the image's files is missing or damaged, layers and chain; `verify`: every byte is read. */
+  async damaged(
+    { chainId, config }: LayerChain,
+    { verify }: { readonly verify: boolean },
+  ): Promise<Digest[]> {
+    const { layers } = this.#options;
+    const found: Digest[] = [];
+    for (const diffId of new Set(config.rootfs.diff_ids)) {
+      const isWhole = verify ? await layers.verify(diffId) : await areThere(layers.files(diffId));
+      if (!isWhole) found.push(diffId);
+    }
+    const seal = this.#rows.get(chainId);
+    const [metadata = ''] = this.files(chainId);
+    const isWhole = verify
+      ? seal && (await checkSeal(metadata, { ...seal, seenAs: '' }))
+      : seal && (await areThere(this.files(chainId)));
+    return isWhole ? found : [...found, chainId];
+  }
+
+  /** Makes what is `damaged` again. Running machines keep what they have open. Rejects as `ensure`. */
+  async mend(image: LayerChain, damaged: readonly Digest[]): Promise<void> {
+    using held = new HoldSet(this.#options.holds);
+    for (const diffId of damaged.filter((digest) => digest !== image.chainId))
+      await this.#options.layers.remove(diffId);
+    await this.remove(image.chainId);
+    await this.ensure(image, { held });
   }
 
   /** Removes a chain's files. */
@@ -203,6 +231,20 @@ export class RootfsImages {
 
   #path(chainId: Digest, kind: 'erofs' | 'vmdk'): string {
     return join(this.#options.directory, `${hexOf(chainId)}.${kind}`);
+  }
+}
+
+async function areThere(paths: readonly string[]): Promise<boolean> {
+  for (const path of paths) if ((await readSize(path)) === undefined) return false;
+  return true;
+}
+
+async function readSize(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
   }
 }
 

@@ -8,10 +8,12 @@ import { MAX_CONFIG_BYTES, parseConfig, runConfigOf } from '../oci/documents.ts'
 import type { ResolvedImage } from '../oci/image-config.ts';
 import { openUrl } from '../open-url.ts';
 import type { State } from '../state/database.ts';
+import type { Ailment } from '../upkeep/index.ts';
 import { Assembly, type ImageAssembly } from './assembly/assembly.ts';
 import { Catalog } from './catalog.ts';
 import { dateOf, detailsOf, historyOf } from './details.ts';
 import { shortId } from './digest.ts';
+import { examineImages } from './examine-images.ts';
 import { type Collected, collectGarbage } from './garbage.ts';
 import { blobsOf, parsePlatform, readStoredImage, type StoredImage } from './image-files.ts';
 import type {
@@ -104,7 +106,7 @@ export async function createImageService(options: ImageServiceOptions): Promise<
     logger,
     otherLayers: options.otherLayers ?? (() => []),
   };
-  return new Images(parts, createRegistryClient(options.registries), options.events, maxBytes);
+  return new Images(parts, createRegistryClient(options.registries), options.events, { directory, maxBytes });
 }
 
 class Images implements ImageService {
@@ -113,14 +115,21 @@ class Images implements ImageService {
   readonly #registries: RegistryClient;
   readonly #events: Events;
   readonly #maxBytes: number;
+  readonly #directory: string;
   readonly #downloads = new SingleFlight<string, void>();
 
-  constructor(parts: Collected, registries: RegistryClient, events: Events, maxBytes: number) {
+  constructor(
+    parts: Collected,
+    registries: RegistryClient,
+    events: Events,
+    { directory, maxBytes }: { readonly directory: string; readonly maxBytes: number },
+  ) {
     this.#parts = parts;
     this.#catalog = new Catalog(parts.records);
     this.#registries = registries;
     this.#events = events;
     this.#maxBytes = maxBytes;
+    this.#directory = directory;
   }
 
   async resolve(reference: string): Promise<ResolvedImage> {
@@ -327,6 +336,10 @@ class Images implements ImageService {
 
   usage(): Promise<ImagesUsage> {
     return diskUsage(this.#parts);
+  }
+
+  examine(options: { readonly verify: boolean }): Promise<Ailment[]> {
+    return examineImages(this.#parts, this.#directory, options);
   }
 
   collectGarbage(): Promise<void> {

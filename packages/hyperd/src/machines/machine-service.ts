@@ -7,7 +7,9 @@ import { type MachineId, newMachineId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import { userModeNetwork } from '../networks/user-mode.ts';
 import type { State } from '../state/database.ts';
+import type { Ailment } from '../upkeep/index.ts';
 import type { Vm, VmDriver, VmHardware } from './driver.ts';
+import { examineMachines } from './examine-machines.ts';
 import type { FileServers } from './file-server.ts';
 import { gone, kill, processOfPidFile, startTicksOf } from './host-process.ts';
 import type { AcquireRequest, Machine, MachineService, MachineShape } from './machine.ts';
@@ -103,6 +105,18 @@ class Machines implements MachineService {
 
   list(): { id: MachineId; owner: MachineRecord['owner'] }[] {
     return this.#records.all().map(({ id, owner }) => ({ id, owner }));
+  }
+
+  examine(): Promise<Ailment[]> {
+    const records = this.#records.all();
+    return examineMachines({
+      root: this.#options.root,
+      isKnown: (id) => this.#records.all().some((record) => record.id === id),
+      lost: () =>
+        records
+          .filter(({ id, phase }) => phase === 'running' && !this.#running.has(id))
+          .map(({ id }) => ({ id, clear: () => this.#clear(id) })),
+    });
   }
 
   async acquire(request: AcquireRequest): Promise<Machine> {

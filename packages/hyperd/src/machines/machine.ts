@@ -1,6 +1,7 @@
 import type { DiskUse, GuestAgent, GuestIdentity, GuestNetwork, GuestService } from '../guest/index.ts';
 import type { MachineId, PodId } from '../ids.ts';
 import type { HostPort, PortForward } from '../networks/port-forward.ts';
+import type { Ailment } from '../upkeep/index.ts';
 
 /** What a pod asks of its machine. Templates are made and kept per shape. */
 export interface MachineShape {
@@ -158,6 +159,8 @@ export interface MachineService extends AsyncDisposable {
    */
   adoptAll(): Promise<Machine[]>;
   list(): MachineSummary[];
+  /** What of machines and templates is out of joint on the host. */
+  examine(): Promise<Ailment[]>;
   /** Throws `invalid-spec` with what is allowed where this host cannot have such a machine. `place`: names of the two values. */
   checkShape(shape: MachineShape, place: { readonly vcpus: string; readonly memory: string }): void;
   info(): Promise<HypervisorInfo>;

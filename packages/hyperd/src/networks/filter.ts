@@ -40,6 +40,13 @@ export class Filter {
     this.#published = new Map(parsePublished(listed).map((port) => [keyOf(port), port]));
   }
 
+  /** Whether our tables are there: somebody may have emptied the packet filter. */
+  async isThere(): Promise<boolean> {
+    const listed = await runHostTool('nft', ['-j', 'list', 'tables']);
+    const { nftables } = JSON.parse(listed) as { nftables: readonly { table?: { name: string } }[] };
+    return nftables.some(({ table }) => table?.name === this.table);
+  }
+
   async addNetwork(network: Network): Promise<void> {
     if (this.#filters) await this.#apply(addNetworkText(this.table, network));
   }

@@ -4,9 +4,11 @@ import type { GuestNetwork } from '../guest/index.ts';
 import type { PodId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import type { State } from '../state/database.ts';
+import type { Ailment } from '../upkeep/index.ts';
 import { AddressBook } from './address-book.ts';
 import { type Device, Devices, markOf } from './devices.ts';
 import { NameServers } from './dns/name-servers.ts';
+import { examineNetworks } from './examine-networks.ts';
 import { Filter } from './filter.ts';
 import { mayChangeNetwork } from './host-tools.ts';
 import type { Attachment, AttachmentRequest, Network, NetworkRequest } from './network.ts';
@@ -234,6 +236,22 @@ export class Networks implements AsyncDisposable {
     for (const attachment of this.placesOf(pod)) await this.release(attachment);
   }
 
+  /** What of bridged networks is out of joint on the host; nothing where it may not be looked at. */
+  async examine(): Promise<Ailment[]> {
+    if (this.#networks.size === 0 && !(await mayChangeNetwork())) return [];
+    const bridges = [...this.#networks.values()].map(({ bridge }) => bridge);
+    const tapsOf = (all: readonly Attachment[]): string[] => all.map((one) => this.#devices.tapName(one));
+    return examineNetworks({
+      fault: this.#fault?.message,
+      devices: await this.#devices.ours(),
+      bridges: new Set(this.#isOpen ? bridges : []),
+      taps: { running: tapsOf(this.#addresses.linked()), all: new Set(tapsOf(this.#addresses.all())) },
+      hasTables: !this.#isOpen || (await this.#filter.isThere()),
+      remove: (device) => this.#devices.removeDevice(device),
+      raise: () => this.#inTurn(() => this.#raiseAll()),
+    });
+  }
+
   /**
    * Removes every device and rule of this root; rows stay, so that the next daemon makes them again. Resolves with what was removed. Throws
    * `conflict` while machines use them, `forbidden`.
@@ -343,6 +361,14 @@ export class Networks implements AsyncDisposable {
       this.#records.remove(made);
       throw error;
     }
+  }
+
+  /** What somebody has taken away of networks is made again. */
+  async #raiseAll(): Promise<void> {
+    await this.#filter.open();
+    for (const network of this.#networks.values()) await this.#raise(network);
+    const linked = this.#addresses.linked();
+    await this.#filter.addPorts(linked.map((attachment) => this.#portOf(attachment)));
   }
 
   /** Rules first: no packet goes through a bridge without them. */

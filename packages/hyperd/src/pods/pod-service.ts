@@ -1,6 +1,7 @@
 import type { GuestContainerProcess, GuestStats, OutputStream } from '../guest/index.ts';
 import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
 import type { MachineDisk, MachineShape } from '../machines/machine.ts';
+import type { Ailment } from '../upkeep/index.ts';
 import type { ServiceChange } from './balancing.ts';
 import type { CommitOptions } from './commit.ts';
 import type { ContainerState, PodState } from './lifecycle.ts';
@@ -106,6 +107,8 @@ export interface PodService extends AsyncDisposable {
   unpause(pod: string): Promise<void>;
   /** Ends it if it runs, and removes everything of it. */
   remove(pod: string): Promise<void>;
+  /** What of pods is out of joint on the host. */
+  examine(): Promise<Ailment[]>;
   list(): PodView[];
   /** By exact id. */
   pod(pod: string): PodView;

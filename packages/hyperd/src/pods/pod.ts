@@ -132,6 +132,11 @@ export class Pod {
     return this.#isDoomed || this.#life.phase === 'removing';
   }
 
+  /** Its removal has failed, and nobody tries it now. */
+  get isHalfRemoved(): boolean {
+    return this.#life.phase === 'removing' && !this.#isDoomed;
+  }
+
   /** Directory of the pod's own files: writable disk and logs. */
   get directory(): string {
     return join(this.#context.root, 'pods', this.id);

@@ -49,6 +49,7 @@ export class World {
     this.state = {
       db,
       transact: (work) => work(),
+      examine: () => [],
       [Symbol.dispose]: () => db.close(),
     };
     this.pods = this.#open();

@@ -49,6 +49,10 @@ export class ScriptedMachines implements MachineService {
     return [...this.#vms.keys()];
   }
 
+  async examine(): Promise<[]> {
+    return [];
+  }
+
   async acquire(request: AcquireRequest): Promise<Machine> {
     const id = newMachineId();
     request.onId?.(id);

@@ -4,9 +4,11 @@ import { HyperError, messageOf } from '../errors.ts';
 import type { GuestContainerProcess } from '../guest/index.ts';
 import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
 import type { Machine, MachineShape } from '../machines/machine.ts';
+import type { Ailment } from '../upkeep/index.ts';
 import type { ServiceChange } from './balancing.ts';
 import { type CommitOptions, commitContainer } from './commit.ts';
 import type { Container } from './container.ts';
+import { examinePods } from './examine-pods.ts';
 import { Exec } from './exec.ts';
 import { IdleMachines } from './idle-machines.ts';
 import { Pod, type PodContext } from './pod.ts';
@@ -346,6 +348,14 @@ export class Pods implements PodService {
       .map(({ container }) => container.record.id);
   }
 
+  examine(): Promise<Ailment[]> {
+    return examinePods({
+      ...{ directory: join(this.#context.root, 'pods'), pods: this.#registry.all() },
+      isKnown: (id) => this.#registry.has(id),
+      remove: (pod) => this.#remove(pod),
+    });
+  }
+
   /** Lets go of all pods; running ones go on without the daemon. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#registry.all().map((pod) => pod.detach()));
@@ -369,11 +379,16 @@ export class Pods implements PodService {
     throw new HyperError('limit', `There have already been ${MAX_RUNNING_PODS} running Pods`);
   }
 
+  /** Directories of pods that are not, and what a start that was broken off has left half-made. */
   async #removeStrayDirectories(): Promise<void> {
     const directory = join(this.#context.root, 'pods');
     try {
       for (const name of await readdir(directory)) {
-        if (!this.#registry.has(name)) await rm(join(directory, name), { recursive: true, force: true });
+        const path = join(directory, name);
+        if (!this.#registry.has(name)) await rm(path, { recursive: true, force: true });
+        else
+          for (const file of await readdir(path))
+            if (file.endsWith('.tmp')) await rm(join(path, file), { force: true });
       }
     } catch (error) {
       this.#context.logger.debug({ err: messageOf(error) }, 'look for stray pod directories');

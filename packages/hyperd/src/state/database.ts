@@ -2,7 +2,12 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { HyperError, messageOf } from '../errors.ts';
+import type { Ailment } from '../upkeep/index.ts';
 import { MIGRATIONS } from './migrations.ts';
+
+const MAX_FAULTS = 5;
+const DAMAGE_ADVICE =
+  'put a copy of it back, or what "sqlite3 state.db .recover" can save; or move it away to begin with nothing: pods are forgotten then and their machines end, volumes stay';
 
 /**
  * The daemon's state: one SQLite file in the root directory, held by one daemon at a time (SQLite's lock on a file of its own,
@@ -12,6 +17,8 @@ export interface State extends Disposable {
   readonly db: DatabaseSync;
   /** Runs `work` in a transaction: all of it is stored, or none. */
   transact<T>(work: () => T): T;
+  /** What is wrong with the database's file. */
+  examine(): Ailment[];
 }
 
 /**
@@ -24,14 +31,19 @@ export function openState(root: string): State {
   const db = new DatabaseSync(join(root, 'state.db'));
   try {
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;');
+    requireWhole(db);
     migrate(db);
   } catch (error) {
     db.close();
     lock.close();
     if (error instanceof HyperError) throw error;
-    throw new HyperError('corrupt', `open state database ${join(root, 'state.db')}: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw new HyperError(
+      'corrupt',
+      `open state database ${join(root, 'state.db')}: ${messageOf(error)}; ${DAMAGE_ADVICE}`,
+      {
+        cause: error,
+      },
+    );
   }
   return {
     db,
@@ -47,11 +59,27 @@ export function openState(root: string): State {
         throw error;
       }
     },
+    examine: () =>
+      faultsOf(db).map((fault) => ({
+        problem: `the state database ${join(root, 'state.db')} is damaged: ${fault}`,
+        remedy: `stop the daemon; ${DAMAGE_ADVICE}`,
+      })),
     [Symbol.dispose]() {
       db.close();
       lock.close();
     },
   };
+}
+
+/** A damaged database is not worked with: what it does not tell of would be taken for a stray, and ended. */
+function requireWhole(db: DatabaseSync): void {
+  const [fault] = faultsOf(db);
+  if (fault !== undefined) throw new Error(`it is damaged (${fault})`);
+}
+
+function faultsOf(db: DatabaseSync): string[] {
+  const rows = db.prepare(`PRAGMA quick_check(${MAX_FAULTS})`).all() as { quick_check: string }[];
+  return rows.map(({ quick_check: said }) => said).filter((said) => said !== 'ok');
 }
 
 function holdLock(root: string): DatabaseSync {

@@ -5,7 +5,9 @@ import { HyperError, messageOf } from '../errors.ts';
 import type { Events } from '../events/index.ts';
 import type { Logger } from '../logger.ts';
 import type { State } from '../state/database.ts';
+import type { Ailment } from '../upkeep/index.ts';
 import { deleteDirectory, diskBytes } from './directory.ts';
+import { examineVolumes } from './examine-volumes.ts';
 import { checkVolumeName } from './volume-name.ts';
 
 const MAX_VOLUMES = 65_536;
@@ -70,6 +72,10 @@ export class NamedVolumes {
 
   list(): Volume[] {
     return this.#statements.all.all().flatMap((row) => (row.removing === 0 ? [this.#volumeOf(row)] : []));
+  }
+
+  examine(): Promise<Ailment[]> {
+    return examineVolumes(this.#directory, this.list());
   }
 
   find(name: string): Volume {

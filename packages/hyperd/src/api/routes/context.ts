@@ -1,4 +1,5 @@
 import type { BuildService } from '../../build/service.ts';
+import type { Doctor } from '../../doctor/index.ts';
 import type { Events } from '../../events/index.ts';
 import type { ImageService } from '../../images/image-service.ts';
 import type { MachineService } from '../../machines/machine.ts';
@@ -17,6 +18,7 @@ export interface RouteContext {
   readonly machines: MachineService;
   readonly networks: Networks;
   readonly events: Events;
+  readonly doctor: Doctor;
   readonly about: About;
   readonly machineExecs: MachineExecs;
   readonly clientTags: ClientTags;

@@ -5,6 +5,7 @@ import { commitRoutes } from './commit.ts';
 import { containerFileRoutes } from './container-files.ts';
 import { containerRoutes } from './containers.ts';
 import type { RouteContext } from './context.ts';
+import { doctorRoutes } from './doctor.ts';
 import { documentRoute } from './document.ts';
 import { eventRoutes } from './events.ts';
 import { execRoutes } from './exec-attach.ts';
@@ -23,7 +24,7 @@ import { watchingRoutes } from './watching.ts';
 /** All routes, grouped as they are documented. */
 export function allRoutes(context: RouteContext): Readonly<Record<string, readonly Route[]>> {
   const groups: Readonly<Record<string, readonly Route[]>> = {
-    System: [...systemRoutes(context), documentRoute(context, () => groups)],
+    System: [...systemRoutes(context), ...doctorRoutes(context), documentRoute(context, () => groups)],
     Pods: [...podRoutes(context), ...podRunRoutes(context), ...portRoutes(context)],
     Networks: networkRoutes(context),
     Services: serviceRoutes(context),

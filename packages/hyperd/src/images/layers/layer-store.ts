@@ -57,7 +57,7 @@ export class LayerStore {
     return row && { diffId, tarBytes: row.tarBytes, dataBytes: row.data.sizeBytes };
   }
 
-  /** Whether the layer is there and whole; what is damaged is removed. */
+  /** Whether the layer is there, and as whole as can be told without reading it; what is damaged is removed. */
   async has(diffId: Digest): Promise<boolean> {
     const row = this.#rows.get(diffId);
     if (!row) return false;
@@ -69,6 +69,17 @@ export class LayerStore {
     }
     if (data !== row.data || index !== row.index) this.#rows.put(diffId, { ...row, data, index });
     return true;
+  }
+
+  /** Whether the layer is there and whole; every byte is read. */
+  async verify(diffId: Digest): Promise<boolean> {
+    const row = this.#rows.get(diffId);
+    if (!row) return false;
+    const data = await checkSeal(this.dataPath(diffId), { ...row.data, seenAs: '' });
+    return (
+      data !== undefined &&
+      (await checkSeal(this.#indexPath(diffId), { ...row.index, seenAs: '' })) !== undefined
+    );
   }
 
   /** A place for a layer on its way in. `what` names it in errors. */
