@@ -153,6 +153,49 @@ for (const [what, args, message] of [
     assert.deepEqual([await podsOn('front'), await podsOn('back')], before_);
   });
 
+rootTest('white lists say who may connect to a pod, to which ports, and to no other pod', async () => {
+  const FRIEND = '10.78.1.50';
+  const at = (ip: string) => ({ interfaces: [{ bridge, ip: `${ip}/24` }] });
+  const { bridge } = await client.network('front');
+  const lists = (internal: string, external: string) => ({
+    portmappingWhiteLists: { internalNetworks: [internal, `${internal}/32`], externalNetworks: [external] },
+  });
+  const published = (hostPort: string) => ({ portmappings: [{ hostPort, containerPort: '80' }] });
+  const serve = ['serve', 'tcp:80', 'tcp:81', 'udp:82'];
+  await client.createPod(
+    netPod('shut', serve, { ...at('10.78.1.60'), ...published('8080'), ...lists(FRIEND, host.world) }),
+  );
+  await client.createPod(
+    netPod('open', serve, {
+      ...at('10.78.1.61'),
+      ...published('8081'),
+      ...lists(host.world, '192.0.2.0/24'),
+    }),
+  );
+  await client.createPod(netPod('friend', serve, at(FRIEND)));
+  for (const pod of ['shut', 'open', 'friend']) await client.startPod(pod);
+  const ask = (address: string, port: number): string =>
+    host.outside('sh', '-c', `busybox nc -w 3 ${address} ${port} </dev/null`).trim();
+  await eventually('pods serve', async () => (await exec('friend', 'nc', 'shut', '81')) === 'tcp:81');
+  assert.match(await exec('friend', '/net-tool', 'ask', '10.78.1.60', '82', 'x'), /udp:82/);
+  assert.equal(ask(host.address, 8080), 'tcp:80', 'external, published');
+  assert.equal(ask('10.78.1.60', 81), '', 'external, not published');
+  assert.equal(await exec('visitor', 'nc', 'shut', '80'), '', 'a neighbour that is not listed');
+  assert.equal(await exec('visitor', '/net-tool', 'ask', '10.78.1.60', '82', 'x'), '');
+  assert.equal(await exec('visitor', 'nc', host.address, '8080'), '');
+  assert.equal(await exec('shut', 'nc', 'friend', '80'), 'tcp:80', 'what it asks for is answered');
+  assert.match(await exec('shut', '/net-tool', 'ask', '10.78.1.61', '82', 'x'), /^$/);
+  assert.match(await exec('shut', '/net-tool', 'ask', FRIEND, '82', 'x'), /udp:82/);
+  await daemon.kill();
+  host.inside('nft', 'flush', 'ruleset');
+  await daemon.restart();
+  assert.equal(ask('10.78.1.61', 81), 'tcp:81', 'internal');
+  assert.equal(ask(host.address, 8081), 'tcp:80');
+  assert.equal(await exec('visitor', 'nc', 'open', '80'), '');
+  for (const pod of ['shut', 'open', 'friend']) await client.removePod(pod);
+  assert.doesNotMatch(host.inside('nft', 'list', 'ruleset'), /10\.78\.1\.6\d|192\.0\.2/);
+});
+
 rootTest('places are free again when the pod is removed, and all of it was told', async () => {
   assert.match((await daemon.hyperctl(['network', 'rm', 'back'])).stderr, /pod "(db|web)" is on it/);
   for (const pod of ['web', 'db']) await client.removePod(pod);

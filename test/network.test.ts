@@ -128,7 +128,11 @@ test("a pod's own name servers, host name and files in /etc are there at every s
   await client.removePod('named');
 });
 
-test('white lists of port mappings are refused, saying what to do', async () => {
+test('white lists of port mappings are refused in the user-mode network, saying what to do', async () => {
   const portmappingWhiteLists = { internalNetworks: ['10.0.0.0/8'], externalNetworks: ['0.0.0.0/0'] };
   await assert.rejects(client.createPod({ portmappingWhiteLists }), { status: 501, message: /hostIP/ });
+  const wrong = { internalNetworks: ['10.0.0.0/8'], externalNetworks: ['fd00::/8'] };
+  await assert.rejects(client.createPod({ portmappingWhiteLists: wrong }), {
+    message: /"portmappingWhiteLists\.externalNetworks\[0\]" is "fd00::\/8", want IPv4/,
+  });
 });

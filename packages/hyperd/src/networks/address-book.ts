@@ -51,7 +51,7 @@ export class AddressBook {
    */
   reserve(
     network: Network,
-    { pod, address, mac, mtu }: AttachmentRequest,
+    { pod, address, mac, mtu, access }: AttachmentRequest,
     otherCards: readonly number[] = [],
   ): Attachment {
     const taken = new Map<string, string>([[network.gateway, 'the bridge']]);
@@ -94,7 +94,7 @@ export class AddressBook {
         `${what}: mtu is ${mtu}, want ${MIN_MTU} to the network's ${network.mtu}`,
       );
     const attachment = this.#records.insertAttachment({
-      ...{ pod, network, card, address: given, mac: hardware, mtu: mtu || network.mtu },
+      ...{ pod, network, card, address: given, mac: hardware, mtu: mtu || network.mtu, access },
     });
     this.#add(attachment);
     return attachment;

@@ -57,11 +57,11 @@ export class Filter {
 
   /** Those that are there already stay. */
   addPorts(ports: readonly Port[]): Promise<void> {
-    return this.#apply(ports.map((port) => addPortText(this.table, port)).join(''));
+    return this.#apply(ports.map((port) => addPortText(this.table, port, this.#filters)).join(''));
   }
 
   removePort(port: Port): Promise<void> {
-    return this.#apply(removePortText(this.table, port));
+    return this.#apply(removePortText(this.table, port, this.#filters));
   }
 
   /** The published ports of the pod at `address`. */

@@ -1,6 +1,6 @@
 import type { PodId } from '../ids.ts';
 import type { State } from '../state/database.ts';
-import type { Attachment, Network } from './network.ts';
+import type { Access, Attachment, Network } from './network.ts';
 import { cidrOf, parseSubnet } from './subnet.ts';
 
 /** Rows of networks and of the addresses that pods hold: written before a device is made, deleted when nothing of it is left. */
@@ -25,7 +25,7 @@ export function createNetworkRecords(state: State): NetworkRecords {
   const remove = db.prepare('DELETE FROM networks WHERE id = ?');
   const selectNetworks = db.prepare('SELECT * FROM networks ORDER BY id');
   const insertAttachment = db.prepare(
-    'INSERT INTO attachments (network_id, pod, card, address, mac, mtu) VALUES (?, ?, ?, ?, ?, ?)',
+    'INSERT INTO attachments (network_id, pod, card, address, mac, mtu, access) VALUES (?, ?, ?, ?, ?, ?, ?)',
   );
   const removeAttachment = db.prepare('DELETE FROM attachments WHERE id = ?');
   const selectAttachments = db.prepare('SELECT * FROM attachments ORDER BY pod, card');
@@ -50,10 +50,12 @@ export function createNetworkRecords(state: State): NetworkRecords {
     },
     networks,
     insertAttachment(attachment) {
-      const { network, pod, card, address, mac, mtu } = attachment;
+      const { network, pod, card, address, mac, mtu, access = null } = attachment;
       return state.transact(() => {
         setLast.run(address, network.id);
-        const { lastInsertRowid } = insertAttachment.run(network.id, pod, card, address, mac, mtu);
+        const { lastInsertRowid } = insertAttachment.run(
+          ...[network.id, pod, card, address, mac, mtu, JSON.stringify(access)],
+        );
         return { ...attachment, id: Number(lastInsertRowid) };
       });
     },
@@ -70,6 +72,7 @@ export function createNetworkRecords(state: State): NetworkRecords {
         address: row.address as string,
         mac: row.mac as string,
         mtu: row.mtu as number,
+        access: (JSON.parse(row.access as string) as Access | null) ?? undefined,
       }));
     },
     lastAddress: ({ id, gateway }) => (selectLast.get(id)?.last_address as string | undefined) ?? gateway,

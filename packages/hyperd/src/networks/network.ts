@@ -19,6 +19,14 @@ export interface Network {
   readonly createdAt: number;
 }
 
+/** Who alone may connect to a pod, as subnets (`10.0.0.0/8`) of which none is within another. */
+export interface Access {
+  /** To every port, also at the pod's own address. */
+  readonly internal: readonly string[];
+  /** To published ports. */
+  readonly external: readonly string[];
+}
+
 /** The place of a pod on a network: held until the pod leaves the network, or is removed. */
 export interface Attachment {
   /** Counts up, and is never used again: devices are named by it. */
@@ -31,6 +39,8 @@ export interface Attachment {
   readonly mac: string;
   /** Below the network's, where the pod asks for that. */
   readonly mtu: number;
+  /** Undefined: whoever the network lets. */
+  readonly access: Access | undefined;
 }
 
 /** What a client asks of a new network; what is left out is chosen. */
@@ -53,4 +63,5 @@ export interface AttachmentRequest {
   readonly mac: string;
   /** 0: the network's. */
   readonly mtu: number;
+  readonly access?: Access | undefined;
 }

@@ -87,6 +87,11 @@ export class Networks implements AsyncDisposable {
     return this.#settings.bridge === undefined ? undefined : DEFAULT_NETWORK;
   }
 
+  /** False: the operator sees to rules for IP. */
+  get filters(): boolean {
+    return this.#settings.filters;
+  }
+
   /** Has the recorded networks be there, and the default one. Rejects only where that one cannot be had. */
   async open(): Promise<void> {
     const { bridge, bridgeIp } = this.#settings;
@@ -275,7 +280,8 @@ export class Networks implements AsyncDisposable {
   }
 
   #portOf(attachment: Attachment): Port {
-    return { tap: this.#devices.tapName(attachment), mac: attachment.mac, address: attachment.address };
+    const { mac, address, access } = attachment;
+    return { tap: this.#devices.tapName(attachment), mac, address, access };
   }
 
   /** Throws why bridged networks cannot be used, and makes the tables with their first use. */

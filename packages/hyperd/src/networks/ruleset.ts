@@ -1,5 +1,5 @@
 import { HyperError } from '../errors.ts';
-import type { Network } from './network.ts';
+import type { Access, Network } from './network.ts';
 import { EVERY_ADDRESS, type PortForward } from './port-forward.ts';
 import { cidrOf } from './subnet.ts';
 
@@ -13,6 +13,7 @@ export interface Port {
   readonly tap: string;
   readonly mac: string;
   readonly address: string;
+  readonly access: Access | undefined;
 }
 
 /** A published port and the pod's address that it leads to. */
@@ -22,7 +23,8 @@ export interface PublishedPort extends PortForward {
 
 /**
  * The text for `nft` that makes the tables, or brings those of an earlier daemon up to date in one step. The chains never change with pods: these
- * are elements of sets, which stay as they are here, so that what runs goes on.
+ * are elements of sets, which stay as they are here, so that what runs goes on. Between pods of one network, whose packets the host's connection tracking
+ * does not see, `asked` remembers what datagrams of a restricted pod are to be answered.
  */
 export function tablesText(table: string, { filters }: { readonly filters: boolean }): string {
   const bridge = `table bridge ${table}`;
@@ -31,15 +33,31 @@ ${bridge} {
   set taps { type ifname; }
   set sources { type ifname . ether_addr . ipv4_addr; }
   set broadcasts { type ifname; size 65535; flags dynamic,timeout; timeout 1m; }
+  set restricted { type ifname; }
+  set internals { type ifname . ipv4_addr; flags interval; }
+  set asked { type ipv4_addr . ipv4_addr . inet_service . inet_service; size 65535; flags dynamic,timeout; timeout 3m; }
   chain prerouting { type filter hook prerouting priority -300; policy accept; }
+  chain forward { type filter hook forward priority 0; policy accept; }
 }
 flush chain bridge ${table} prerouting
+flush chain bridge ${table} forward
 ${bridge} {
   chain prerouting {
     iifname != @taps accept
     ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 update @broadcasts { iifname limit rate over ${MAX_BROADCASTS_PER_SECOND}/second burst ${MAX_BROADCASTS_PER_SECOND * 2} packets } drop
     ether type ip iifname . ether saddr . ip saddr @sources accept
     ether type arp iifname . ether saddr . arp saddr ip @sources iifname . arp saddr ether . arp saddr ip @sources accept
+    drop
+  }
+  chain forward {
+    ether type != ip accept
+    iifname @restricted update @asked { ip daddr . ip saddr . udp dport . udp sport }
+    oifname != @restricted accept
+    oifname . ip saddr @internals accept
+    ip frag-off & 0x1fff != 0 accept
+    tcp flags & (syn | ack) != syn accept
+    ip saddr . ip daddr . udp sport . udp dport @asked accept
+    icmp type != echo-request accept
     drop
   }
 }
@@ -58,6 +76,9 @@ table ip ${table} {
   set subnets { type ipv4_addr; flags interval; }
   map ports { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map address_ports { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+  set restricted { type ipv4_addr; }
+  set internals { type ipv4_addr . ipv4_addr; flags interval; }
+  set externals { type ipv4_addr . ipv4_addr; flags interval; }
   set connections { type ipv4_addr; size 65535; flags dynamic; }
   set queries { type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m; }
   chain raw { type filter hook prerouting priority -300; policy accept; }
@@ -87,6 +108,9 @@ table ip ${table} {
   chain forward {
     iifname @bridges ct state new add @connections { ip saddr ct count over ${MAX_CONNECTIONS} } drop
     ct state established,related accept
+    ip daddr . ip saddr @internals accept
+    ct status dnat ip daddr . ip saddr @externals accept
+    ip daddr @restricted drop
     ct status dnat accept
     iifname . oifname @within accept
     oifname @bridges drop
@@ -115,17 +139,33 @@ ${verb} element ip ${table} within { "${bridge}" . "${bridge}" }
 ${verb} element ip ${table} subnets { ${cidrOf(subnet)} }\n`;
 }
 
-export function addPortText(table: string, port: Port): string {
-  return portElements('add', table, port);
+/** `filters`: as the tables were made. */
+export function addPortText(table: string, port: Port, filters: boolean): string {
+  return portElements('add', table, port, filters);
 }
 
 /** Repeatable. */
-export function removePortText(table: string, port: Port): string {
-  return portElements('add', table, port) + portElements('delete', table, port);
+export function removePortText(table: string, port: Port, filters: boolean): string {
+  return portElements('add', table, port, filters) + portElements('delete', table, port, filters);
 }
 
-function portElements(verb: 'add' | 'delete', table: string, { tap, mac, address }: Port): string {
-  return `${verb} element bridge ${table} taps { "${tap}" }\n${verb} element bridge ${table} sources { "${tap}" . ${mac} . ${address} }\n`;
+function portElements(verb: 'add' | 'delete', table: string, port: Port, filters: boolean): string {
+  const { tap, mac, address, access } = port;
+  const bridge = `${verb} element bridge ${table}`;
+  const own = `${bridge} taps { "${tap}" }\n${bridge} sources { "${tap}" . ${mac} . ${address} }\n`;
+  if (!access) return own;
+  const { internal, external } = access;
+  const bridged = `${own}${bridge} restricted { "${tap}" }\n${bridge} internals { ${keys(`"${tap}"`, internal)} }\n`;
+  if (!filters) return bridged;
+  const ip = `${verb} element ip ${table}`;
+  return `${bridged}${ip} restricted { ${address} }
+${ip} internals { ${keys(address, internal)} }
+${ip} externals { ${keys(address, external)} }\n`;
+}
+
+/** The key of each subnet with what it may reach. */
+function keys(target: string, subnets: readonly string[]): string {
+  return subnets.map((subnet) => `${target} . ${subnet}`).join(', ');
 }
 
 /** `delete` needs the port to be published as it is given. */

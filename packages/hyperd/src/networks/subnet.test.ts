@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isHyperError } from '../errors.ts';
-import { cidrOf, contains, isHostOf, nextAddress, overlap, parseCidr, parseSubnet } from './subnet.ts';
+import {
+  cidrOf,
+  contains,
+  isHostOf,
+  nextAddress,
+  overlap,
+  parseCidr,
+  parseSubnet,
+  widest,
+} from './subnet.ts';
 
 test('parseSubnet() takes any address of a subnet for it', () => {
   for (const [text, cidr] of [
@@ -11,6 +20,16 @@ test('parseSubnet() takes any address of a subnet for it', () => {
     ['255.255.255.255/25', '255.255.255.128/25'],
   ] as const)
     assert.equal(cidrOf(parseSubnet(text)), cidr);
+});
+
+test('widest() leaves out what lies within another', () => {
+  const of = (...texts: string[]) =>
+    widest(texts.map((text) => parseCidr(text)).filter((s) => s !== undefined));
+  assert.deepEqual(of('10.1.0.0/16', '10.0.0.0/8', '11.0.0.1/32', '11.0.0.1/32').map(cidrOf), [
+    '10.0.0.0/8',
+    '11.0.0.1/32',
+  ]);
+  assert.deepEqual(of('10.0.0.0/8', '0.0.0.0/0').map(cidrOf), ['0.0.0.0/0']);
 });
 
 for (const text of [

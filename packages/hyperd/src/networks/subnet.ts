@@ -31,6 +31,14 @@ export function parseCidr(text: string): Subnet | undefined {
   return { base: Math.floor(numberOf(address) / size) * size, prefixLength };
 }
 
+/** The subnets without those that lie within another, each once. */
+export function widest(subnets: readonly Subnet[]): Subnet[] {
+  const wideFirst = [...subnets].sort((a, b) => a.prefixLength - b.prefixLength);
+  const kept: Subnet[] = [];
+  for (const subnet of wideFirst) if (!kept.some((other) => overlap(other, subnet))) kept.push(subnet);
+  return kept;
+}
+
 export function numberOf(address: string): number {
   return address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
 }

@@ -8,7 +8,6 @@ import type { PodRegistry } from './pod-registry.ts';
 import { runSpecOf } from './run-spec.ts';
 import type { ContainerSpec, PodSpec } from './spec/pod-spec.ts';
 import { filesTar } from './spec-files.ts';
-import { refuseUnsupported } from './supported.ts';
 
 /** Bound on what is recorded, running or not. */
 const MAX_PODS = 65_536;
@@ -28,7 +27,6 @@ export class PodCreation {
 
   /** A pending pod. Nothing is left of one that cannot be made. */
   async pod(spec: PodSpec): Promise<Pod> {
-    refuseUnsupported(spec);
     this.#context.machines.checkShape(spec.resource, SHAPE_PLACE);
     const id = spec.id as PodId;
     if (this.#registry.size >= MAX_PODS)
@@ -68,7 +66,6 @@ export class PodCreation {
   /** A pending container of a pod. Nothing is left of one that cannot be made. */
   async container(pod: Pod, spec: ContainerSpec): Promise<ContainerId> {
     const name = spec.name || `${pod.id}-${lastPart(spec.image)}-${newContainerId().slice(0, 10)}`;
-    refuseUnsupported({ ...pod.record.spec, containers: [spec] });
     using _names = this.#registry.holdNames([name]);
     const position = Math.max(-1, ...pod.containers.map((c) => c.record.position)) + 1;
     const record = await this.#containerRecord({ ...spec, name }, pod.record.spec, position);

@@ -12,7 +12,7 @@ import { identityOf } from './identity.ts';
 import type { PodContext } from './pod.ts';
 import { PodDisks } from './pod-disks.ts';
 import type { PodLife } from './pod-life.ts';
-import { type ConnectRequest, PodNetwork } from './pod-network.ts';
+import { accessOf, type ConnectRequest, PodNetwork } from './pod-network.ts';
 import { PodPorts } from './pod-ports.ts';
 import type { ContainerRecord } from './pod-records.ts';
 import { PodVolumes } from './pod-volumes.ts';
@@ -82,7 +82,8 @@ export class PodMachine {
 
   /** See `PodNetwork.connect`. */
   connectNetwork(request: ConnectRequest): Promise<void> {
-    return this.#network.connect(request, this.#machine);
+    const access = accessOf(this.#pod.life.record.spec);
+    return this.#network.connect({ ...request, access }, this.#machine);
   }
 
   /** See `PodNetwork.disconnect`. */

@@ -2,7 +2,7 @@ import { HyperError, messageOf } from '../errors.ts';
 import type { PodId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import type { Machine } from '../machines/machine.ts';
-import type { Attachment, AttachmentRequest } from '../networks/network.ts';
+import type { Access, Attachment, AttachmentRequest } from '../networks/network.ts';
 import { USER_MODE } from '../networks/network-plan.ts';
 import type { Networks, PodLink } from '../networks/networks.ts';
 import type { PortForwarder } from '../networks/port-forward.ts';
@@ -154,8 +154,18 @@ export function attachmentRequestsOf(spec: PodSpec, networks: Networks): Attachm
         spec,
         'the user-mode network gives every pod the same; create a network, or configure Bridge',
       );
+    if (accessOf(spec))
+      throw new HyperError(
+        'unsupported',
+        `create pod "${spec.id}": portmappingWhiteLists: nothing filters packets in the user-mode network; put the pod on a bridged one, or publish on an address (hostIP) that only the wanted networks reach`,
+      );
     return [];
   }
+  if (accessOf(spec) && !networks.filters)
+    throw new HyperError(
+      'unsupported',
+      `create pod "${spec.id}": portmappingWhiteLists: the daemon runs with --noniptables (DisableIptables), which leaves that to the operator`,
+    );
   const further = others.map((other, index) => {
     const name = bridgeNetwork(other, networks);
     if (name) return requestOf(spec, { name, card: other, number: index + 1 }, networks);
@@ -165,17 +175,19 @@ export function attachmentRequestsOf(spec: PodSpec, networks: Networks): Attachm
 }
 
 function requestOf(
-  { id }: PodSpec,
+  spec: PodSpec,
   wanted: { readonly name: string; readonly card: InterfaceSpec | undefined; readonly number: number },
   networks: Networks,
 ): AttachmentRequest {
+  const { id } = spec;
   const { name, card, number } = wanted;
   const found = networks.list().find((network) => network.name === name);
   // Not as "not found", which tells clients of a missing image.
   if (!found)
     throw new HyperError('invalid-spec', `create pod "${id}": there is no network "${name.slice(0, 64)}"`);
   const { gateway, subnet } = found;
-  if (!card) return { pod: id as PodId, network: name, address: '', mac: '', mtu: 0 };
+  const place = { pod: id as PodId, network: name, access: accessOf(spec) };
+  if (!card) return { ...place, address: '', mac: '', mtu: 0 };
   const { ip, mac, mtu, ifname } = card;
   if (ip.includes(',')) throw refusal({ id }, `ip is "${ip}": a card has one address`);
   if (ifname !== '' && ifname !== `eth${number}`)
@@ -188,7 +200,14 @@ function requestOf(
       { id },
       `ip is "${ip}", want prefix length ${subnet.prefixLength} as network "${name}" has it`,
     );
-  return { pod: id as PodId, network: name, address, mac, mtu: Math.max(0, mtu) };
+  return { ...place, address, mac, mtu: Math.max(0, mtu) };
+}
+
+/** Who alone may connect to the pod; undefined: it does not say. As in the original, both lists have to be given. */
+export function accessOf({ portMappingWhiteLists }: PodSpec): Access | undefined {
+  const { internalNetworks, externalNetworks } = portMappingWhiteLists;
+  if (internalNetworks.length === 0 || externalNetworks.length === 0) return undefined;
+  return { internal: internalNetworks, external: externalNetworks };
 }
 
 function refusal({ id }: Pick<PodSpec, 'id'>, what: string): HyperError {

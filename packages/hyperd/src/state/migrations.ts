@@ -149,4 +149,7 @@ export const MIGRATIONS: readonly string[] = [
     SELECT id, network_id, pod, 0, address, mac, mtu FROM network_addresses;
   DROP TABLE network_addresses;
   `,
+  `
+  ALTER TABLE attachments ADD COLUMN access TEXT NOT NULL DEFAULT 'null'; -- JSON, networks/network.ts: who may connect to the pod
+  `,
 ];

@@ -1,4 +1,6 @@
+import { HyperError } from '../../errors.ts';
 import { newPodId } from '../../ids.ts';
+import { cidrOf, parseCidr, widest } from '../../networks/subnet.ts';
 import type { ContainerSpec, FileSpec, PodSpec, RestartPolicy, ServiceSpec } from './pod-spec.ts';
 import { portMappingsOf, portMappingsOfContainer } from './port-mapping.ts';
 import { readJson } from './read-json.ts';
@@ -7,6 +9,7 @@ import {
   type ContainerJson,
   ContainerSchema,
   type FileJson,
+  type PodJson,
   PodSchema,
   type ServicesJson,
   ServicesSchema,
@@ -17,6 +20,7 @@ import { volumeOf } from './volume-rules.ts';
 const DEFAULT_VCPUS = 1;
 const DEFAULT_MEMORY_MIB = 128;
 const MAX_HOSTNAME_LENGTH = 63;
+const MAX_SUBNETS = 256;
 const NOTHING: PodNames = { volumes: new Set(), files: new Set() };
 
 /**
@@ -58,10 +62,32 @@ export function parsePodSpec(json: unknown): PodSpec {
     ),
     services: servicesOf(pod.services ?? []),
     portMappingWhiteLists: {
-      internalNetworks: pod.portmappingWhiteLists?.internalNetworks ?? [],
-      externalNetworks: pod.portmappingWhiteLists?.externalNetworks ?? [],
+      internalNetworks: subnetsOf(pod, 'internalNetworks'),
+      externalNetworks: subnetsOf(pod, 'externalNetworks'),
     },
   };
+}
+
+/** A list of who may connect; a bare address is a subnet of its own. */
+function subnetsOf(
+  { portmappingWhiteLists }: PodJson,
+  list: 'internalNetworks' | 'externalNetworks',
+): string[] {
+  const texts = portmappingWhiteLists?.[list] ?? [];
+  if (texts.length > MAX_SUBNETS)
+    throw new HyperError(
+      'invalid-spec',
+      `"portmappingWhiteLists.${list}" has ${texts.length} entries, want at most ${MAX_SUBNETS}`,
+    );
+  const subnets = texts.map((text, index) => {
+    const subnet = parseCidr(text.includes('/') ? text : `${text}/32`);
+    if (subnet) return subnet;
+    throw new HyperError(
+      'invalid-spec',
+      `"portmappingWhiteLists.${list}[${index}]" is "${text.slice(0, 64)}", want IPv4 addresses such as 10.0.0.0/8`,
+    );
+  });
+  return widest(subnets).map(cidrOf);
 }
 
 /**

@@ -27,7 +27,7 @@ export interface PodSpec {
   readonly network: string;
   readonly interfaces: readonly InterfaceSpec[];
   readonly services: readonly ServiceSpec[];
-  /** CIDRs; rules apply inside the machine when both are given. */
+  /** Subnets of IPv4, none within another; they count where both are given. */
   readonly portMappingWhiteLists: {
     readonly internalNetworks: readonly string[];
     readonly externalNetworks: readonly string[];
