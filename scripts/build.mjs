@@ -29,19 +29,19 @@ export function build() {
     'guest/initramfs.sh',
     'guest/modules.sh',
     'guest/modules-disk.sh',
+    'guest/rehearsal-disk.sh',
   ];
   step(
     'guest agent and initramfs',
     {
       inputs: [...guest, 'build/cache/kernel/PACKAGE'],
-      outputs: [
-        ...['build/guest/agent', 'build/guest/initramfs.cpio', 'build/guest/initramfs-bare.cpio'],
-        'build/guest/modules.erofs',
-      ],
+      outputs: ['agent', 'initramfs.cpio', 'initramfs-bare.cpio', 'modules.erofs', 'rehearsal.erofs'].map(
+        (name) => `build/guest/${name}`,
+      ),
     },
     () => {
       const settings = [`OUT=${join(BUILD, 'guest')}`, `KERNEL_MODULES=${KERNEL}`];
-      run('make', ['-s', '-C', 'guest', 'agent', 'initramfs', 'modules-disk', ...settings]);
+      run('make', ['-s', '-C', 'guest', 'agent', 'initramfs', 'modules-disk', 'rehearsal-disk', ...settings]);
     },
   );
   step(

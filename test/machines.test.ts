@@ -43,6 +43,7 @@ async function open(
   const driver = createQemuDriver({ kernel: join(guest, 'vmlinux'), initrd, networkGuard });
   return createMachineService({
     ...{ root, state, driver, connectAgent, logger: silent, events: new Events(), ...timing },
+    scratch: createScratchDisks(root),
     fileServers: createFileServers(join(import.meta.dirname, '../build/host/share-files')),
   });
 }

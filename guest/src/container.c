@@ -31,6 +31,8 @@ static struct container *find(const char *id) {
   return NULL;
 }
 
+bool container_is_any(void) { return container_count > 0; }
+
 static bool check(const StartContainer *start, struct failure *failure) {
   const char *id = start->container_id ? start->container_id : "";
   if (!identity_configured()) {

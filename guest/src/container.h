@@ -16,6 +16,8 @@ struct container {
   struct container *next;
 };
 
+bool container_is_any(void);
+
 // Both answer the call, now or later.
 void container_start(struct call call, const StartContainer *start);
 void container_remove(struct call call, const RemoveContainer *wanted);

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "container.h"
 #include "files.h"
 #include "network.h"
 #include "paths.h"
@@ -78,7 +79,7 @@ static bool make_boot_id(struct failure *failure) {
 }
 
 bool identity_configure(const Configure *configure, struct failure *failure) {
-  if (configured) return fail(failure, Error_Code_EXISTS, "configure machine: done already");
+  if (container_is_any()) return fail(failure, Error_Code_PRECONDITION, "configure machine: it has containers");
   if (!add_entropy(configure->entropy, failure) || !identity_set_clock(configure->realtime_ns, failure) ||
       !identity_set_hostname(configure->hostname, failure) || !set_machine_id(configure->machine_id, failure) ||
       !make_boot_id(failure)) {

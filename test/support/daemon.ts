@@ -47,6 +47,8 @@ export interface DaemonOptions {
   readonly runner?: readonly string[];
   /** Variables of its environment besides the test's own. */
   readonly env?: NodeJS.ProcessEnv;
+  /** Whether it has a pool of machines: without, its machines are those of its pods. Default: false, unlike the daemon's own. */
+  readonly pool?: boolean;
   /** Where `bin/` lies (default: this repository). */
   readonly checkout?: string;
 }
@@ -61,7 +63,7 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   const identity = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid };
   const commandLine = [
     ...[...(options.runner ?? []), join(bin, 'hyperd'), '--root', join(root, 'r')],
-    ...['--host', `unix://${socket}`, ...(options.args ?? [])],
+    ...['--host', `unix://${socket}`, ...(options.pool ? [] : ['--pool-max', '0']), ...(options.args ?? [])],
   ];
   let child = launch();
 

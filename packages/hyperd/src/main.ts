@@ -14,13 +14,15 @@ import { createImageService } from './images/index.ts';
 import { seedImages } from './images/seed.ts';
 import type { Logger } from './logger.ts';
 import { createFileServers } from './machines/file-server.ts';
-import { createMachineService } from './machines/machine-service.ts';
+import type { Outfitter } from './machines/machine.ts';
+import { createMachineService, type PoolOptions } from './machines/machine-service.ts';
 import { createQemuDriver } from './machines/qemu/driver.ts';
 import { createScratchDisks } from './machines/scratch-disk.ts';
 import { HostPorts } from './networks/host-ports.ts';
 import { Networks } from './networks/networks.ts';
 import { ContainerLogs } from './pods/container-log.ts';
 import { createPodRecords } from './pods/pod-records.ts';
+import { ReadyImages } from './pods/ready-images.ts';
 import { Pods } from './pods/service.ts';
 import type { RpcOptions } from './rpc/index.ts';
 import type { RpcServer } from './rpc/server.ts';
@@ -72,11 +74,14 @@ async function serve(config: Config): Promise<void> {
     registries: { ...config.registries, env: process.env },
   });
   const driver = createQemuDriver({ ...config, networkGuard: NETWORK_GUARD });
+  const scratch = createScratchDisks(root);
+  const readyImages = new ReadyImages(images, scratch);
   await using machines = await createMachineService({
     ...{ root, state, driver, connectAgent, logger, events, modulesDisk: config.modulesDisk },
     fileServers: createFileServers(join(BUILD_DIRECTORY, 'host/share-files')),
+    ...{ scratch, pool: poolOptions(config, readyImages) },
   });
-  const scratch = createScratchDisks(root);
+  images.onRemove((image) => machines.drain(image));
   const volumes = await openVolumes({ root, state, logger, events, roots: config.volumeRoots });
   await using networks = new Networks({ root, state, logger, settings: config.bridges, events });
   await networks.open();
@@ -84,7 +89,7 @@ async function serve(config: Config): Promise<void> {
     ...{ root, records: createPodRecords(state), machines, images, logger, events },
     volumes,
     ...{ hostPorts: new HostPorts(config.publishAddress), networks },
-    ...{ scratch, logs: new ContainerLogs(config.logs) },
+    ...{ scratch, readyImages, logs: new ContainerLogs(config.logs) },
   });
   await pods.restore(await machines.adoptAll());
   await seedImages(images, state, join(BUILD_DIRECTORY, 'images'), logger);
@@ -112,13 +117,20 @@ async function serve(config: Config): Promise<void> {
   const grpc = grpcHost === undefined ? undefined : await rpc?.listen(grpcHost);
   events.daemon('start');
   logger.info({ hyperd: VERSION, root, urls, grpc, hypervisor: await machines.info() }, 'hyperd is ready');
-  machines
-    .prepare(DEFAULT_SHAPE)
-    .catch((error: unknown) => logger.warn({ err: error }, 'prepare machine template'));
+  for (const shape of [DEFAULT_SHAPE, ...config.pool.templates])
+    machines
+      .prepare(shape)
+      .catch((error: unknown) => logger.warn({ err: error, shape }, 'prepare machine template'));
   const signal = await ended;
   events.daemon('stop', { signal });
   await setImmediate(); // whoever follows events gets this one before its connection ends
   logger.info({ signal }, 'hyperd ends; running pods go on');
+}
+
+/** undefined: nothing is to wait for a pod. */
+function poolOptions({ pool, rehearsalDisk }: Config, outfitter: Outfitter): PoolOptions | undefined {
+  if (pool.max === 0 && pool.standing.length === 0) return undefined;
+  return { ...pool, defaultShape: DEFAULT_SHAPE, rehearsalDisk, outfitter };
 }
 
 /** Only a daemon that is asked to serve gRPC loads what that takes. */

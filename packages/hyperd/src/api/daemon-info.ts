@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import type { Static } from 'typebox';
+import type { MachinesUsage } from '../machines/machine.ts';
 import type { RouteContext } from './routes/context.ts';
 import type { DaemonInfo } from './shapes/schemas.ts';
 
@@ -25,6 +26,7 @@ export async function daemonInfo({
       ['Accelerator', `${hypervisor.accelerator} (${hypervisor.acceleratorReason})`],
       ['Image blobs', decimalSize(usage.blobBytes)],
       ['Root filesystems', decimalSize(usage.rootfsBytes)],
+      ...machineLines(machines.usage()),
     ],
     DockerRootDir: about.rootDirectory,
     IndexServerAddress: INDEX_SERVER,
@@ -33,6 +35,38 @@ export async function daemonInfo({
     'Operating System': await operatingSystem(),
     Name: hostname(),
   };
+}
+
+/** How machines come to be, and what waits for a pod. */
+function machineLines({
+  starts,
+  outfitted,
+  failedClones,
+  lastCloneFailure,
+  pool,
+}: MachinesUsage): [string, string][] {
+  const [{ pool: pooled, clone, boot }, waiting] = [starts, pool?.waiting ?? []];
+  const kinds = waiting.map(({ shape: { vcpus, memoryMib }, outfit }) => {
+    const image = outfit === undefined ? '' : ` for ${outfit.slice('sha256:'.length).slice(0, 12)}`;
+    return `${vcpus} CPU ${memoryMib} MiB${image}`;
+  });
+  return [
+    [
+      'Machines started',
+      `${pooled} from the pool (${outfitted} ready for their image), ${clone} cloned, ${boot} booted`,
+    ],
+    ...(failedClones > 0
+      ? [['Clones that failed', `${failedClones}, the last one: ${lastCloneFailure}`] as [string, string]]
+      : []),
+    [
+      'Pool',
+      pool
+        ? `${waiting.length} waiting${pool.isMaking ? ', one in the making' : ''}, of at most ${pool.max}`
+        : 'off',
+    ],
+    ...(kinds.length > 0 ? [['Pool machines', kinds.join(', ')] as [string, string]] : []),
+    ...(pool?.failure ? [['Pool failure', pool.failure] as [string, string]] : []),
+  ];
 }
 
 /** Four digits in decimal units: `1.234 MB`. */

@@ -96,6 +96,21 @@ test("there is a default bridge where flag or file asks for one, with the origin
   ]);
 });
 
+test('the pool is told by flag, file and the original setting', () => {
+  const pool = (argv: string[], file?: string) => load(argv, file).pool;
+  assert.deepEqual(pool([]), {
+    ...{ max: 4, min: 1, images: true, idleMinutes: 10, standing: [], templates: [] },
+  });
+  const file =
+    'PoolMax=8\nPoolMin=2\nPoolImages=no\nPoolIdleMinutes=3\nVmFactoryPolicy={"cache":2,"template":true,"cpu":2,"memory":512}';
+  const shape = { vcpus: 2, memoryMib: 512 };
+  assert.deepEqual(pool([], file), {
+    ...{ max: 8, min: 2, images: false, idleMinutes: 3, standing: [{ shape, count: 2 }], templates: [shape] },
+  });
+  const off = pool(['--pool-max', '0'], file);
+  assert.deepEqual([off.max, off.min, off.standing], [0, 0, []]);
+});
+
 test('unknown keys and keys without effect are warnings that name file and line', () => {
   const { warnings } = load([], 'Nonsense=1\nVbox=x\n[Other]\nx=y\n');
   assert.match(warnings[0] ?? '', /config:1: unknown key "Nonsense"/);
@@ -116,6 +131,9 @@ for (const [file, message] of [
   ['HostLoopback=maybe', /want true or false/],
   ['Hypervisor=vmware', /config:1: Hypervisor is "vmware"; want qemu/],
   ['Hypervisor=xen', /this version has qemu/],
+  ['PoolMax=257', /config:1: PoolMax is "257"; want a whole number from 0 \(no pool\) to 256/],
+  ['PoolIdleMinutes=0', /want a whole number of minutes from 1 to 1440/],
+  ['VmFactoryPolicy={"cache":-1}', /config:1: VmFactoryPolicy: entry 1: cache is -1; want a whole number/],
   ['no equals sign', /config:1: "no equals sign"; want Key=Value/],
 ] as const) {
   test(`the file "${file.trim()}" is refused, saying where and what is right`, () => {

@@ -4,11 +4,14 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { defaultHost } from '@hyperd/client';
 import { HyperError, messageOf } from '../errors.ts';
+import type { MachineShape } from '../machines/machine.ts';
+import type { PoolSettings } from '../machines/pool.ts';
 import type { BridgeSettings } from '../networks/networks.ts';
 import type { LogPlace } from '../pods/container-log.ts';
 import { LOG_OPTIONS } from '../pods/logs/log-settings.ts';
 import { type AccessRules, parsePermission } from './access-rules.ts';
 import { type ApiGuardSettings, apiGuard, hostWarnings } from './api-guard.ts';
+import { parseFactoryPolicy } from './factory-policy.ts';
 import { type IniEntry, parseIni } from './ini.ts';
 import {
   absolutePath,
@@ -24,6 +27,7 @@ import {
   listOf,
   mirrorList,
   pathList,
+  poolSize,
   SETTINGS,
   size,
   socketMode,
@@ -40,6 +44,10 @@ export interface Config {
   readonly grpcHost: string | undefined;
   readonly kernel: string;
   readonly initrd: string;
+  /** Root file system that machines of the pool rehearse with. */
+  readonly rehearsalDisk: string;
+  /** Machines that wait for a pod. */
+  readonly pool: PoolConfig;
   /** Modules of our own kernel that few machines need; another kernel has to have them built in. */
   readonly modulesDisk: string | undefined;
   readonly registries: RegistrySettings;
@@ -57,6 +65,11 @@ export interface Config {
   readonly logLevel: LogLevel;
   /** What to tell the user once logging works. */
   readonly warnings: readonly string[];
+}
+
+export interface PoolConfig extends PoolSettings {
+  /** Templates that are made when the daemon starts. */
+  readonly templates: readonly MachineShape[];
 }
 
 export interface RegistrySettings {
@@ -86,6 +99,10 @@ export interface Surroundings {
 const DEFAULT_BRIDGE = 'hyper0';
 const DEFAULT_BRIDGE_IP = '192.168.123.0/24';
 
+const DEFAULT_POOL_MAX = 4;
+const DEFAULT_POOL_MIN = 1;
+const DEFAULT_POOL_IDLE_MINUTES = 10;
+
 const SYSTEM_FILE = '/etc/hyper/config';
 
 const FLAGS = {
@@ -111,6 +128,7 @@ const FLAGS = {
   'host-loopback': { type: 'boolean' },
   bridge: { type: 'string' },
   'bridge-ip': { type: 'string' },
+  'pool-max': { type: 'string' },
   cleanup: { type: 'boolean' },
   noniptables: { type: 'boolean' },
   nondaemon: { type: 'boolean' },
@@ -151,6 +169,7 @@ Runs OCI images as pods in virtual machines.
   --bridge NAME              have pods on a bridge of the host by default: needs root (default: none)
   --bridge-ip ADDRESS/LENGTH address of that bridge (default: 192.168.123.1/24 for hyper0)
   --noniptables              make no rules for bridged networks: no translation, published ports or isolation
+  --pool-max NUMBER          machines that may wait for a pod, warmed up; 0: none (default: 4)
   --cleanup                  remove bridges, taps and rules of this state directory from the host, and end
   --log-level LEVEL          ${LOG_LEVELS.join(', ')} (default: info)
   --version                  print the version
@@ -193,6 +212,8 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
       kernel: resolve(flags.kernel ?? file.kernel ?? join(guestDirectory, 'vmlinux')),
       modulesDisk: (flags.kernel ?? file.kernel) ? undefined : join(guestDirectory, 'modules.erofs'),
       initrd: resolve(flags.initrd ?? file.initrd ?? join(guestDirectory, 'initramfs.cpio')),
+      rehearsalDisk: join(guestDirectory, 'rehearsal.erofs'),
+      pool: poolConfig(checked('pool-max', flags['pool-max'], poolSize), file),
       registries: {
         insecureRegistries: listOf(
           flags['insecure-registry'] ?? flags.insecure_registry ?? file.insecureregistry,
@@ -217,6 +238,19 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
       logs: logPlace(file, root),
       logLevel: logLevel(flags['log-level']),
     },
+  };
+}
+
+/** Without machines that may wait there are no standing ones either, but for those that the original's setting asks for. */
+function poolConfig(flag: string | undefined, file: FileSettings): PoolConfig {
+  const policy = parseFactoryPolicy(file.vmfactorypolicy ?? '');
+  const max = Number(flag ?? file.poolmax ?? DEFAULT_POOL_MAX);
+  return {
+    ...{ max, min: Math.min(max, Number(file.poolmin ?? DEFAULT_POOL_MIN)) },
+    images: file.poolimages === undefined || isTrue(file.poolimages),
+    idleMinutes: Number(file.poolidleminutes ?? DEFAULT_POOL_IDLE_MINUTES),
+    standing: flag === '0' ? [] : policy.map(({ shape, cache }) => ({ shape, count: cache })),
+    templates: policy.filter(({ template }) => template).map(({ shape }) => shape),
   };
 }
 
@@ -299,10 +333,8 @@ function checkEntry({ section, key, value, line }: IniEntry, file: string, warni
     return false;
   }
   if (!known.kind.accepts(value)) {
-    throw new HyperError(
-      'invalid-argument',
-      `${file}:${line}: ${key} is "${value}"; want ${known.kind.allowed}`,
-    );
+    const wrong = known.kind.explain?.(value) ?? `${key} is "${value}"; want ${known.kind.allowed}`;
+    throw new HyperError('invalid-argument', `${file}:${line}: ${wrong}`);
   }
   if (!known.hasEffect) warnings.push(`${file}:${line}: ${key} has no effect in this version`);
   if (key.toLowerCase() === 'hypervisor') checkHypervisor(`${file}:${line}: Hypervisor`, value);

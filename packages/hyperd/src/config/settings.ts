@@ -1,13 +1,17 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { isAbsolute } from 'node:path';
+import { messageOf } from '../errors.ts';
 import { isDeviceName } from '../networks/devices.ts';
 import { parseCidr } from '../networks/subnet.ts';
 import { isLogFileCount, isLogSize, LOG_FILES_TEXT, LOG_SIZE_TEXT } from '../pods/logs/log-settings.ts';
+import { FACTORY_POLICY_TEXT, parseFactoryPolicy } from './factory-policy.ts';
 
 /** What a setting's value may be; `allowed` is for the error message. */
 export interface Kind {
   readonly allowed: string;
   accepts(value: string): boolean;
+  /** What exactly is wrong with a value that is not accepted; absent: that it is not `allowed`. */
+  explain?(value: string): string;
 }
 
 const text: Kind = { allowed: 'any text', accepts: () => true };
@@ -19,6 +23,31 @@ const bool: Kind = {
 /** What a setting of kind `bool` means; false where it is not given. */
 export function isTrue(value: string | undefined): boolean {
   return /^(true|yes|on|1)$/i.test(value ?? '');
+}
+
+export const poolSize: Kind = {
+  allowed: 'a whole number from 0 (no pool) to 256',
+  accepts: (value) => /^\d{1,3}$/.test(value) && Number(value) <= 256,
+};
+
+const minutes: Kind = {
+  allowed: 'a whole number of minutes from 1 to 1440',
+  accepts: (value) => /^\d{1,4}$/.test(value) && Number(value) >= 1 && Number(value) <= 1440,
+};
+
+const factoryPolicy: Kind = {
+  allowed: FACTORY_POLICY_TEXT,
+  accepts: (value) => factoryPolicyError(value) === undefined,
+  explain: (value) => factoryPolicyError(value) ?? '',
+};
+
+function factoryPolicyError(value: string): string | undefined {
+  try {
+    parseFactoryPolicy(value);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
 }
 
 const count: Kind = { allowed: 'a whole number from 0 on', accepts: (value) => /^\d{1,9}$/.test(value) };
@@ -141,10 +170,14 @@ export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Setting>>
     disableiptables: used(bool),
     logger: used(oneOf('json-file', 'none')),
     grpchost: used(tcpAddress),
+    vmfactorypolicy: used(factoryPolicy),
+    poolmax: used(poolSize),
+    poolmin: used(poolSize),
+    poolimages: used(bool),
+    poolidleminutes: used(minutes),
     storagedriver: idle(text),
     storagebasesize: idle(text),
     enablevsock: idle(bool),
-    vmfactorypolicy: idle(text),
     gdbtcpport: idle(count),
     buffergoroutinesmax: idle(count),
     bufferchannelsize: idle(count),

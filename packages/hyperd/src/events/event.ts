@@ -52,7 +52,8 @@ export const EVENT_ACTIONS = {
     destroy: 'removed, with all that was in it',
   },
   machine: {
-    start: 'it runs: `pod`, where it has one',
+    start: 'it runs: `pod`, where it has one, and where it is from: `source` (`pool`, `clone` or `boot`)',
+    boot: 'it is booted, as its template could not be cloned: `reason`',
     die: 'it has ended: `reason`',
   },
   daemon: {

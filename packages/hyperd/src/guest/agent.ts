@@ -6,7 +6,7 @@ export interface AgentInfo {
   readonly kernelRelease: string;
   /** Bytes that may be unacknowledged on one stream. */
   readonly windowBytes: number;
-  /** True when this machine has been given its identity already: it must not be configured again. */
+  /** True when this machine, or the one that its template was made of, has been given an identity. */
   readonly configured: boolean;
 }
 
@@ -15,7 +15,8 @@ export interface GuestIdentity {
   readonly hostname: string;
   /** 32 hex digits. */
   readonly machineId: string;
-  readonly network: GuestNetwork;
+  /** Absent: it stays as it is. */
+  readonly network?: GuestNetwork;
 }
 
 export interface GuestNetwork {
@@ -259,7 +260,7 @@ export interface GuestAgent extends AsyncDisposable {
   readonly info: AgentInfo;
   /** Resolves with the reason when the connection has ended, whoever ended it. Never rejects. */
   readonly closed: Promise<Error>;
-  /** Entropy and clock are added here. Once per machine: see `info.configured`. */
+  /** Entropy and clock are added here. May be repeated while the machine has no containers. */
   configure(identity: GuestIdentity): Promise<void>;
   setClock(): Promise<void>;
   /** For a machine that gets its pod after it was configured. */

@@ -176,6 +176,8 @@ export interface ImageService extends AsyncDisposable {
   ): Promise<Removal[]>;
   /** Removes images without a tag, or with `all` every image, that no container uses. */
   prune(options: { readonly all: boolean; readonly users: ImageUsers }): Promise<PruneResult>;
+  /** Has this called, and waited for, before the files of a removed image go: whoever holds them lets go. */
+  onRemove(release: (id: Digest) => Promise<void>): void;
   usage(): Promise<ImagesUsage>;
   /** Removes what no image needs: blobs, layers, rootfs images. Safe beside everything else. */
   collectGarbage(): Promise<void>;

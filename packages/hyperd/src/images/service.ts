@@ -116,6 +116,7 @@ class Images implements ImageService {
   readonly #events: Events;
   readonly #maxBytes: number;
   readonly #directory: string;
+  readonly #releases: ((id: Digest) => Promise<void>)[] = [];
   readonly #downloads = new SingleFlight<string, void>();
 
   constructor(
@@ -314,7 +315,7 @@ class Images implements ImageService {
   ): Promise<Removal[]> {
     const { id } = this.#catalog.find(reference);
     const removals = this.#catalog.remove(reference, force, users);
-    this.#tellRemoved(id, removals);
+    await this.#tellRemoved(id, removals);
     if (removals.some((removal) => 'deleted' in removal)) await this.collectGarbage();
     return removals;
   }
@@ -327,7 +328,7 @@ class Images implements ImageService {
       const { id } = record;
       if (users(id).length > 0 || (!all && this.#catalog.summary(record).tags.length > 0)) continue;
       const steps = this.#catalog.remove(id, true, users);
-      this.#tellRemoved(id, steps);
+      await this.#tellRemoved(id, steps);
       removals.push(...steps);
     }
     await this.collectGarbage();
@@ -350,11 +351,17 @@ class Images implements ImageService {
     await this.#registries[Symbol.asyncDispose]();
   }
 
-  #tellRemoved(id: Digest, removals: readonly Removal[]): void {
+  onRemove(release: (id: Digest) => Promise<void>): void {
+    this.#releases.push(release);
+  }
+
+  async #tellRemoved(id: Digest, removals: readonly Removal[]): Promise<void> {
     for (const removal of removals) {
       if ('untagged' in removal) this.#events.image({ id, name: removal.untagged }, 'untag');
       else this.#events.image({ id, name: '' }, 'delete');
     }
+    if (removals.some((removal) => 'deleted' in removal))
+      await Promise.all(this.#releases.map((release) => release(id)));
   }
 
   async #diskBytes(): Promise<number> {

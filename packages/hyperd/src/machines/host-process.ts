@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A process of the host that may not be our child: pid and start time together never come twice. */
@@ -64,4 +65,15 @@ export async function processOfPidFile(path: string, text: string): Promise<Host
   if (!(pid > 1) || !commandLineHolds(pid, text)) return undefined;
   const startTicks = startTicksOf(pid);
   return startTicks === undefined ? undefined : { pid, startTicks };
+}
+
+/** Gives all threads of the process this niceness. One that has ended meanwhile is no error; what the host forbids throws. */
+export function setNiceness({ pid }: HostProcess, niceness: number): void {
+  try {
+    // To the kernel every thread has a niceness of its own, which new ones inherit.
+    for (const thread of readdirSync(`/proc/${pid}/task`)) setPriority(Number(thread), niceness);
+  } catch (error) {
+    const { code, info } = error as NodeJS.ErrnoException & { info?: { code?: string } };
+    if (code !== 'ENOENT' && info?.code !== 'ESRCH') throw error;
+  }
 }

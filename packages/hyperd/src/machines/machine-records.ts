@@ -20,8 +20,8 @@ export interface MachineShare {
 export interface MachineRecord {
   readonly id: MachineId;
   readonly owner: PodId | undefined;
-  /** `starting` until its agent has been configured. */
-  readonly phase: 'starting' | 'running';
+  /** `starting` until its agent has been configured; `pooled`: it is made for the pool, or waits there. */
+  readonly phase: 'starting' | 'pooled' | 'running';
   readonly process: HostProcess | undefined;
   readonly shape: MachineShape;
   readonly disks: readonly PluggedDisk[];
@@ -35,6 +35,8 @@ export interface MachineRecords {
   setProcess(id: MachineId, process: HostProcess): void;
   setRunning(id: MachineId): void;
   setOwner(id: MachineId, owner: PodId | undefined): void;
+  /** One of the pool gets its owner, and runs from now on. */
+  handOut(id: MachineId, owner: PodId | undefined): void;
   setDisks(id: MachineId, disks: readonly PluggedDisk[]): void;
   setShares(id: MachineId, shares: readonly MachineShare[]): void;
   remove(id: MachineId): void;
@@ -47,6 +49,7 @@ export function createMachineRecords({ db }: State): MachineRecords {
   );
   const setProcess = db.prepare('UPDATE machines SET pid = ?, pid_start_ticks = ? WHERE id = ?');
   const setRunning = db.prepare("UPDATE machines SET phase = 'running' WHERE id = ?");
+  const handOut = db.prepare("UPDATE machines SET phase = 'running', owner = ? WHERE id = ?");
   const setOwner = db.prepare('UPDATE machines SET owner = ? WHERE id = ?');
   const setDisks = db.prepare('UPDATE machines SET disks = ? WHERE id = ?');
   const setShares = db.prepare('UPDATE machines SET shares = ? WHERE id = ?');
@@ -65,6 +68,9 @@ export function createMachineRecords({ db }: State): MachineRecords {
     },
     setOwner(id, owner) {
       setOwner.run(owner ?? null, id);
+    },
+    handOut(id, owner) {
+      handOut.run(owner ?? null, id);
     },
     setDisks(id, disks) {
       setDisks.run(JSON.stringify(disks), id);

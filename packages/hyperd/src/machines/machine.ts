@@ -70,6 +70,10 @@ export interface Machine {
   readonly id: MachineId;
   readonly shape: MachineShape;
   readonly owner: PodId | undefined;
+  /** Undefined for one that an earlier daemon left. */
+  readonly source: MachineSource | undefined;
+  /** What it was prepared for when it waited in the pool: see `Outfitter`. */
+  readonly outfit: string | undefined;
   readonly agent: GuestAgent;
   /** Resolves when the machine is gone and nothing of it is left on the host. Never rejects. */
   readonly exited: Promise<MachineExit>;
@@ -114,6 +118,12 @@ export interface Machine {
   stop(options?: { readonly graceMs?: number }): Promise<void>;
 }
 
+/** Where a machine came from: it waited in the pool, was cloned from its template, or booted. */
+export type MachineSource = 'pool' | 'clone' | 'boot';
+
+/** What a machine is told of itself before it is its owner's. */
+export type MachineIdentity = Omit<GuestIdentity, 'network'>;
+
 /** A network that a machine is to be on. */
 export interface MachineNetwork {
   /** Device of the host that its network card is plugged into. Whoever has made it removes it, after the machine. */
@@ -125,7 +135,9 @@ export interface AcquireRequest {
   readonly shape: MachineShape;
   /** Recorded with the machine before anything is spawned, so that a crash leaves no orphan; undefined: it waits for a pod. */
   readonly owner: PodId | undefined;
-  readonly identity: Omit<GuestIdentity, 'network'>;
+  readonly identity: MachineIdentity;
+  /** What it would best be prepared for: the id of an image. `Machine.outfit` tells whether it is. */
+  readonly outfit?: string | undefined;
   /** Its memory can be shared with file servers of the host: costs a copy of the template's. */
   readonly sharesMemory?: boolean;
   /** Undefined: the user-mode network. */
@@ -133,6 +145,33 @@ export interface AcquireRequest {
   readonly signal?: AbortSignal;
   /** Told at once, before anything is spawned. */
   readonly onId?: (id: MachineId) => void;
+}
+
+/** Prepares machines of the pool for one use, such as an image: plugs its disks, and rehearses with them. */
+export interface Outfitter {
+  /** `directory`: the machine's own, removed with it. Rejects where it cannot be done; the machine is ended then. */
+  dress(machine: Machine, outfit: string, directory: string): Promise<void>;
+}
+
+/** How machines have come to be since the daemon began, and what waits for a pod. */
+export interface MachinesUsage {
+  readonly starts: Readonly<Record<MachineSource, number>>;
+  /** Of the starts from the pool, those of machines that were prepared for their image. */
+  readonly outfitted: number;
+  /** Clones that failed, and were booted instead. */
+  readonly failedClones: number;
+  readonly lastCloneFailure: string | undefined;
+  /** Undefined where the pool is off. */
+  readonly pool: PoolUsage | undefined;
+}
+
+export interface PoolUsage {
+  /** How many may wait at most. */
+  readonly max: number;
+  readonly waiting: readonly { readonly shape: MachineShape; readonly outfit: string | undefined }[];
+  readonly isMaking: boolean;
+  /** Why the last machine could not be made, until one is. */
+  readonly failure: string | undefined;
 }
 
 export interface MachineSummary {
@@ -151,11 +190,11 @@ export interface HypervisorInfo {
 
 /** Hands out machines: the one place that pods get them from. */
 export interface MachineService extends AsyncDisposable {
-  /** A machine cloned from the template of its shape (which is made when missing). Rejects: `machine`, `timeout`, `canceled`. */
+  /** A machine of the pool, where one fits, or one cloned from the template of its shape (which is made when missing). Rejects: `machine`, `timeout`, `canceled`. */
   acquire(request: AcquireRequest): Promise<Machine>;
   /**
    * At daemon start: connects to every recorded machine that still runs, ends the half-made ones, and clears away whatever dead
-   * ones left. Resolves with the living.
+   * ones left. Resolves with the living. From then on machines are made for the pool.
    */
   adoptAll(): Promise<Machine[]>;
   list(): MachineSummary[];
@@ -164,6 +203,11 @@ export interface MachineService extends AsyncDisposable {
   /** Throws `invalid-spec` with what is allowed where this host cannot have such a machine. `place`: names of the two values. */
   checkShape(shape: MachineShape, place: { readonly vcpus: string; readonly memory: string }): void;
   info(): Promise<HypervisorInfo>;
+  usage(): MachinesUsage;
+  /** Whether a machine of the pool waits that is prepared for what is asked. */
+  hasOutfitted(request: Pick<AcquireRequest, 'shape' | 'outfit' | 'sharesMemory' | 'network'>): boolean;
+  /** Ends the pool's machines with this outfit: what they hold is needed elsewhere, or is to go. */
+  drain(outfit: string): Promise<void>;
   /** Builds the template of `shape` now, if it is missing. */
   prepare(shape: MachineShape, signal?: AbortSignal): Promise<void>;
 }

@@ -5,14 +5,17 @@ import type { MachineId, PodId } from '../ids.ts';
 import type { HostPort, PortForward } from '../networks/port-forward.ts';
 import type { Vm } from './driver.ts';
 import type { FileServers } from './file-server.ts';
+import { setNiceness } from './host-process.ts';
 import type {
   DiskImage,
   DiskUseOptions,
   Machine,
   MachineDisk,
   MachineExit,
+  MachineIdentity,
   MachineNetwork,
   MachineShape,
+  MachineSource,
   SharedPath,
 } from './machine.ts';
 import type { MachineRecords, MachineShare, PluggedDisk } from './machine-records.ts';
@@ -22,11 +25,14 @@ const MAX_TARGET = 255;
 /** No image's disk has a name without a digest. */
 const MODULES_DISK = 'modules';
 const POWEROFF_POLITENESS_MS = 100;
+/** One that has not answered by then has died without a word, in ms. */
+const HAND_OUT_TIMEOUT_MS = 10_000;
 
 export interface RunningMachineParts {
   readonly id: MachineId;
   readonly shape: MachineShape;
   readonly owner: PodId | undefined;
+  readonly source: MachineSource | undefined;
   readonly vm: Vm;
   readonly agent: GuestAgent;
   readonly disks: readonly PluggedDisk[];
@@ -49,6 +55,9 @@ export class RunningMachine implements Machine {
   readonly #shares: MachineShares;
   #disks: readonly PluggedDisk[];
   #owner: PodId | undefined;
+  /** See `Machine.outfit`; set by whoever prepares it. */
+  outfit: string | undefined;
+  #isHandedOut = false;
   #guestFault: string | undefined;
   #stopping = false;
   #hasModules = false;
@@ -70,6 +79,10 @@ export class RunningMachine implements Machine {
     void this.#endWithAgent();
   }
 
+  get source(): MachineSource | undefined {
+    return this.#parts.source;
+  }
+
   get owner(): PodId | undefined {
     return this.#owner;
   }
@@ -81,6 +94,31 @@ export class RunningMachine implements Machine {
 
   get shares(): Machine['shares'] {
     return this.#shares.list;
+  }
+
+  /** It waits in the pool, or is made for it: nobody's yet. */
+  get isPooled(): boolean {
+    return this.source === 'pool' && !this.#isHandedOut;
+  }
+
+  /** For one of the pool: makes it its owner's, with an identity of its own. Rejects where it does not live any more. */
+  async handOut(owner: PodId | undefined, identity: MachineIdentity): Promise<void> {
+    const { vm, records } = this.#parts;
+    records.handOut(this.id, owner);
+    this.#owner = owner;
+    this.#isHandedOut = true;
+    const timer = setTimeout(() => void this.#endFor('it did not answer'), HAND_OUT_TIMEOUT_MS);
+    try {
+      // The call waits in the machine until that goes on.
+      await Promise.all([vm.resume(), this.agent.configure(identity)]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Of its process, as setpriority(2) has it. */
+  setNiceness(niceness: number): void {
+    setNiceness(this.#parts.vm.process, niceness);
   }
 
   attachShare(paths: readonly SharedPath[]): Promise<string> {

@@ -33,14 +33,22 @@ export class PodDisks {
       });
   }
 
-  /** Plugs everything that is prepared into a new machine. `scratch`: path of the writable disk. */
+  /** Holds what these do, in their place. */
+  takeOver(others: PodDisks): void {
+    for (const [image, disk] of others.#rootfs) this.#rootfs.set(image, disk);
+    others.#rootfs.clear();
+  }
+
+  /** Plugs everything that is prepared, and that the machine does not have. `scratch`: path of the writable disk. */
   async plugAll(machine: Machine, scratch: string): Promise<void> {
+    const missing = [...this.#rootfs].filter(([, { name }]) => !machine.hasDisk(name));
     await Promise.all([
-      machine.attachDisk(
-        { path: scratch, format: 'raw', readOnly: false },
-        { use: 'scratch', name: SCRATCH },
-      ),
-      ...[...this.#rootfs.keys()].map((image) => this.#plug(machine, image)),
+      machine.hasDisk(SCRATCH) ||
+        machine.attachDisk(
+          { path: scratch, format: 'raw', readOnly: false },
+          { use: 'scratch', name: SCRATCH },
+        ),
+      ...missing.map(([image]) => this.#plug(machine, image)),
     ]);
   }
 

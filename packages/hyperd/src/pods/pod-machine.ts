@@ -1,9 +1,9 @@
-import { mkdir } from 'node:fs/promises';
+import { access, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, isHyperError } from '../errors.ts';
 import type { GuestAgent, GuestProcessState } from '../guest/index.ts';
 import type { ContainerId, Digest } from '../ids.ts';
-import type { Machine, MachineExit } from '../machines/machine.ts';
+import type { AcquireRequest, Machine, MachineExit } from '../machines/machine.ts';
 import { hostResolver } from '../networks/host-resolver.ts';
 import { guestServices } from './balancing.ts';
 import { type Container, LOST_EXIT_CODE, type StartPlace } from './container.ts';
@@ -110,17 +110,20 @@ export class PodMachine {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const { spec } = this.#pod.life.record;
     const scratch = join(directory, 'scratch.img');
+    // A machine that is ready for the image has an empty writable disk: not for a pod that has one with something on it.
+    const [outfit] = (await exists(scratch)) ? [] : this.#images();
+    const request = await this.#request(outfit, signal);
+    const isReady = !given && this.#context.machines.hasOutfitted(request);
     const machineReady = given
       ? given.agent.setHostname(spec.hostname).then(() => given)
-      : this.#acquire(signal);
-    const disksReady = Promise.all([
-      this.#context.scratch.ensure(scratch),
-      ...this.#images().map((image) => this.#disks.prepare(image, signal)),
-    ]);
+      : this.#context.machines.acquire(request);
+    const disksReady = isReady ? undefined : this.#prepareDisks(scratch, signal);
     const [machine, disks] = await Promise.allSettled([machineReady, disksReady]);
     if (machine.status === 'rejected') throw machine.reason;
     this.#hold(machine.value);
     if (disks.status === 'rejected') throw disks.reason;
+    await this.#takeReady(machine.value, scratch);
+    if (isReady) await this.#prepareDisks(scratch, signal); // of further images, or all where the ready machine was dead
     await this.#disks.plugAll(machine.value, scratch);
     await this.#network.openOthers(machine.value);
     await this.volumes.plugAll(machine.value, spec, this.#records());
@@ -253,14 +256,29 @@ export class PodMachine {
     this.#pod.life.save({ machineId: undefined });
   }
 
-  async #acquire(signal: AbortSignal): Promise<Machine> {
+  async #request(outfit: Digest | undefined, signal: AbortSignal): Promise<AcquireRequest> {
     const { id, spec } = this.#pod.life.record;
     const network = await this.#network.open();
-    return this.#context.machines.acquire({
-      ...{ shape: spec.resource, owner: id, identity: identityOf(spec.hostname), network, signal },
+    return {
+      ...{ shape: spec.resource, owner: id, identity: identityOf(spec.hostname), network, outfit, signal },
       sharesMemory: this.volumes.needsSharedMemory(spec, this.#records()),
       onId: (machineId) => this.#pod.life.save({ machineId }),
-    });
+    };
+  }
+
+  async #prepareDisks(scratch: string, signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.#context.scratch.ensure(scratch),
+      ...this.#images().map((image) => this.#disks.prepare(image, signal)),
+    ]);
+  }
+
+  /** Makes what the machine was prepared with the pod's own. */
+  async #takeReady(machine: Machine, scratch: string): Promise<void> {
+    const ready = this.#context.readyImages.take(machine);
+    if (!ready) return;
+    this.#disks.takeOver(ready.disks);
+    await rename(ready.scratch, scratch);
   }
 
   #take(machine: Machine): void {
@@ -320,6 +338,13 @@ export class PodMachine {
     if (this.#machine) return this.#machine;
     throw new HyperError('precondition', `use machine of pod ${this.#pod.life.id}: it has none`);
   }
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Why a pod's machine is gone. Nobody but the pod itself stops it. */

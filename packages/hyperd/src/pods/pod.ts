@@ -23,6 +23,7 @@ import type { ConnectRequest } from './pod-network.ts';
 import type { ContainerRecord, PodRecord, PodRecords } from './pod-records.ts';
 import { isWaiting, PodRestarts } from './pod-restarts.ts';
 import type { PodEnd, PodUsage, PodView, StopOptions } from './pod-service.ts';
+import type { ReadyImages } from './ready-images.ts';
 import { Sequence, SharedWork } from './sequence.ts';
 import type { PortMapping, ServiceSpec } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
@@ -40,6 +41,7 @@ export interface PodContext {
   readonly machines: MachineService;
   readonly images: ImageService;
   readonly scratch: ScratchDisks;
+  readonly readyImages: ReadyImages;
   readonly volumes: Volumes;
   readonly hostPorts: HostPorts;
   readonly networks: Networks;

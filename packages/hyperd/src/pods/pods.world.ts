@@ -19,6 +19,7 @@ import { Turns } from '../volumes/turns.ts';
 import { ContainerLogs } from './container-log.ts';
 import { createPodRecords } from './pod-records.ts';
 import type { Outcome } from './pods.model.ts';
+import { ReadyImages } from './ready-images.ts';
 import { ScriptedMachines } from './scripted-machines.ts';
 import { Pods } from './service.ts';
 
@@ -70,11 +71,13 @@ export class World {
     const settings = { bridge: undefined, bridgeIp: '', filters: true };
     const events = new Events();
     const networks = new Networks({ root: this.root, state: this.state, logger: silent, settings, events });
+    const scratch = { ensure: turn };
     return new Pods({
       networks,
+      ...{ scratch, readyImages: new ReadyImages(images, scratch) },
       ...{ root: this.root, records: createPodRecords(this.state), machines: this.machines, images },
       ...{ logs: new ContainerLogs({ ...NO_CHOICE, directory: join(this.root, 'pods') }), logger: silent },
-      ...{ scratch: { ensure: turn }, events, hostPorts: new HostPorts('127.0.0.1') },
+      ...{ events, hostPorts: new HostPorts('127.0.0.1') },
       volumes: {
         ...{ hostPaths: new HostPaths([]), diskLeases: new DiskLeases(), fills: new Turns() },
         named: new NamedVolumes({ root: this.root, state: this.state, logger: silent, events }),

@@ -120,6 +120,18 @@ export class ScriptedMachines implements MachineService {
     throw new HyperError('unsupported', 'describe scripted machines');
   }
 
+  usage(): never {
+    throw new HyperError('unsupported', 'count scripted machines');
+  }
+
+  hasOutfitted(): boolean {
+    return false;
+  }
+
+  async drain(): Promise<void> {
+    // there is no pool
+  }
+
   async prepare(): Promise<void> {
     // nothing to prepare
   }
@@ -156,6 +168,9 @@ class ScriptedMachine implements Machine {
   get owner(): PodId | undefined {
     return this.#vm.owner;
   }
+
+  readonly source = undefined;
+  readonly outfit = undefined;
 
   get agent(): GuestAgent {
     return this.#agent;
