@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
@@ -47,6 +48,28 @@ test('a pod gets a machine that waited, which is no pod and no machine to anybod
   await run('--rm', 'busybox', 'true');
   const { pool, clone } = await starts();
   assert.deepEqual([pool - before.pool, clone - before.clone], [1, 0]);
+});
+
+test('inspect tells where the time of a start went, and so does the header of the call', async () => {
+  await daemon.hyperctl(['create', '--name=traced', 'busybox', 'echo', 'hello']);
+  const timing = await new Promise((resolve, reject) => {
+    const call = request(
+      { socketPath: daemon.socket, method: 'POST', path: '/v0.8/pod/start?podId=traced' },
+      (answer) => resolve(answer.resume().headers['server-timing']),
+    );
+    call.on('error', reject).end();
+  });
+  assert.match(
+    String(timing),
+    /machine;desc="(pool|clone|pool, ready)";dur=[\d.]+, .*exec;dur=.*, total;dur=/,
+  );
+  await daemon.hyperctl(['wait', 'traced']);
+  const { stdout } = await daemon.hyperctl(['inspect', 'traced']);
+  const [{ startTrace }] = JSON.parse(stdout);
+  const names = startTrace.phases.map(({ name }: { name: string }) => name);
+  for (const name of ['ports', 'machine', 'disks', 'exec']) assert.ok(names.includes(name), name);
+  assert.ok(startTrace.firstByteMs > 0 && startTrace.totalMs > 0);
+  await daemon.hyperctl(['rm', 'traced']);
 });
 
 test('after a start of an image a machine is made ready for it; pods from it have no traces and no twins', async () => {

@@ -151,6 +151,19 @@ export interface ContainerInfo {
   readonly status: ContainerStatus;
 }
 
+/** Times in ms since the start began. */
+export interface StartTrace {
+  /** RFC 3339 */
+  readonly startedAt: string;
+  /** `pool`, `clone` or `boot` */
+  readonly machine?: string;
+  /** It was made ready for the pod's image. */
+  readonly ready?: boolean;
+  readonly phases: readonly { readonly name: string; readonly atMs: number; readonly ms: number }[];
+  readonly totalMs?: number;
+  readonly firstByteMs?: number;
+}
+
 export interface PodInfo {
   readonly podID: string;
   readonly podName: string;
@@ -171,6 +184,8 @@ export interface PodInfo {
     readonly finishTime?: string;
     readonly containerStatus?: readonly ContainerStatus[];
   };
+  /** Where the time of its last start went. */
+  readonly startTrace?: StartTrace;
 }
 
 /** An address in a pod whose connections go to the hosts in turn. */

@@ -28,6 +28,7 @@ function jsonLine(value: unknown): Buffer {
 export async function sendAnswer(reply: FastifyReply, answer: Answer, signal: AbortSignal): Promise<void> {
   switch (answer.kind) {
     case 'json':
+      reply.headers(answer.headers ?? {});
       await reply.code(answer.status).header('Content-Type', 'application/json').send(jsonLine(answer.value));
       return;
     case 'text':

@@ -29,7 +29,12 @@ export interface AnswerStream {
 }
 
 export type Answer =
-  | { readonly kind: 'json'; readonly status: number; readonly value: unknown }
+  | {
+      readonly kind: 'json';
+      readonly status: number;
+      readonly value: unknown;
+      readonly headers?: Readonly<Record<string, string>>;
+    }
   | { readonly kind: 'text'; readonly status: number; readonly text: string }
   | { readonly kind: 'empty'; readonly status: number }
   | {

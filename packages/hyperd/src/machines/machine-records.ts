@@ -29,7 +29,9 @@ export interface MachineRecord {
   readonly shares: readonly MachineShare[];
 }
 
-/** Rows of machines: written before the spawn, removed when nothing of the machine is left. */
+/**
+ * Rows of machines: written before the spawn, removed when nothing of the machine is left. No write waits for the disk: a boot of the host ends all machines.
+ */
 export interface MachineRecords {
   insert(record: MachineRecord): void;
   setProcess(id: MachineId, process: HostProcess): void;
@@ -43,7 +45,7 @@ export interface MachineRecords {
   all(): MachineRecord[];
 }
 
-export function createMachineRecords({ db }: State): MachineRecords {
+export function createMachineRecords({ db, withoutSync }: State): MachineRecords {
   const insert = db.prepare(
     'INSERT INTO machines (id, owner, phase, vcpus, memory_mib, shares_memory, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
   );
@@ -58,28 +60,30 @@ export function createMachineRecords({ db }: State): MachineRecords {
   return {
     insert({ id, owner, phase, shape, sharesMemory }) {
       const { vcpus, memoryMib } = shape;
-      insert.run(id, owner ?? null, phase, vcpus, memoryMib, sharesMemory ? 1 : 0, Date.now());
+      withoutSync(() =>
+        insert.run(id, owner ?? null, phase, vcpus, memoryMib, sharesMemory ? 1 : 0, Date.now()),
+      );
     },
     setProcess(id, { pid, startTicks }) {
-      setProcess.run(pid, startTicks, id);
+      withoutSync(() => setProcess.run(pid, startTicks, id));
     },
     setRunning(id) {
-      setRunning.run(id);
+      withoutSync(() => setRunning.run(id));
     },
     setOwner(id, owner) {
-      setOwner.run(owner ?? null, id);
+      withoutSync(() => setOwner.run(owner ?? null, id));
     },
     handOut(id, owner) {
-      handOut.run(owner ?? null, id);
+      withoutSync(() => handOut.run(owner ?? null, id));
     },
     setDisks(id, disks) {
-      setDisks.run(JSON.stringify(disks), id);
+      withoutSync(() => setDisks.run(JSON.stringify(disks), id));
     },
     setShares(id, shares) {
-      setShares.run(JSON.stringify(shares), id);
+      withoutSync(() => setShares.run(JSON.stringify(shares), id));
     },
     remove(id) {
-      remove.run(id);
+      withoutSync(() => remove.run(id));
     },
     all: () => all.all().map(recordOf),
   };

@@ -107,8 +107,9 @@ export class Container {
   }
 
   /** Starts its init. A command that cannot be run ends the container with 126 or 127 and rejects with the reason. */
-  async start(place: StartPlace): Promise<void> {
+  async start(place: StartPlace, onOutput?: () => void): Promise<void> {
     const session = this.#nextSession();
+    session.onOutput = onOutput;
     const log = this.#openLog();
     const logBase = log.offsets();
     session.keepIn(log, logBase);
@@ -389,6 +390,8 @@ export class Container {
 
   #save(change: Partial<ContainerRecord>): void {
     this.#record = { ...this.#record, ...change };
-    this.#context.records.saveContainer(this.#record);
+    const { name, spec, state } = change;
+    const fleeting = name === undefined && spec === undefined && state?.phase !== 'exited';
+    this.#context.records.saveContainer(this.#record, { fleeting });
   }
 }

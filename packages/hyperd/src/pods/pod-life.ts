@@ -67,6 +67,9 @@ export class PodLife {
 
   save(change: Partial<PodRecord>): void {
     this.#record = { ...this.#record, ...change };
-    this.#records.savePod(this.#record);
+    // Which machine it has, and that it is about to have one, means nothing after a boot of the host.
+    const { spec, state } = change;
+    const fleeting = spec === undefined && (state === undefined || state.phase === 'starting');
+    this.#records.savePod(this.#record, { fleeting });
   }
 }

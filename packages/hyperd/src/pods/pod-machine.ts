@@ -19,9 +19,16 @@ import { PodVolumes } from './pod-volumes.ts';
 import { Session } from './session.ts';
 import type { PortMapping } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
+import type { StartRecorder } from './start-trace.ts';
 
 /** Time for a borrowed machine to write its disk back, in ms. */
 const POWEROFF_GRACE_MS = 5_000;
+
+/** Of one start of a pod. */
+export interface StartOptions {
+  readonly signal: AbortSignal;
+  readonly recorder: StartRecorder;
+}
 
 /** What a machine needs of its pod. */
 export interface MachineUser {
@@ -98,46 +105,34 @@ export class PodMachine {
   /**
    * Gets a machine (`given`, where there is one), with the pod's disks plugged in and its ports published. Rejects with what went wrong; `end` then takes back what there is of it.
    */
-  async bringUp(given: Machine | undefined, signal: AbortSignal): Promise<void> {
+  async bringUp(given: Machine | undefined, { signal, recorder }: StartOptions): Promise<void> {
     const { directory } = this.#pod;
     if (given && this.#network.isBridged)
       throw new HyperError(
         'unsupported',
         `start pod in machine ${given.id}: that is not on the pod's network`,
       );
-    await this.#ports.claim();
-    if (given) this.#take(given);
+    await recorder.phase('ports', () => this.#ports.claim());
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const { spec } = this.#pod.life.record;
     const scratch = join(directory, 'scratch.img');
-    // A machine that is ready for the image has an empty writable disk: not for a pod that has one with something on it.
-    const [outfit] = (await exists(scratch)) ? [] : this.#images();
-    const request = await this.#request(outfit, signal);
-    const isReady = !given && this.#context.machines.hasOutfitted(request);
-    const machineReady = given
-      ? given.agent.setHostname(spec.hostname).then(() => given)
-      : this.#context.machines.acquire(request);
-    const disksReady = isReady ? undefined : this.#prepareDisks(scratch, signal);
-    const [machine, disks] = await Promise.allSettled([machineReady, disksReady]);
-    if (machine.status === 'rejected') throw machine.reason;
-    this.#hold(machine.value);
-    if (disks.status === 'rejected') throw disks.reason;
-    await this.#takeReady(machine.value, scratch);
-    if (isReady) await this.#prepareDisks(scratch, signal); // of further images, or all where the ready machine was dead
-    await this.#disks.plugAll(machine.value, scratch);
-    await this.#network.openOthers(machine.value);
-    await this.volumes.plugAll(machine.value, spec, this.#records());
-    await this.#ports.open(this.#network.ports(machine.value));
+    const machine = given
+      ? await this.#settleIn(given, scratch, { signal, recorder })
+      : await this.#getMachine(scratch, { signal, recorder });
+    await recorder.phase('disks', () => this.#disks.plugAll(machine, scratch));
+    await recorder.phase('cards', () => this.#network.openOthers(machine));
+    await recorder.phase('volumes', () => this.volumes.plugAll(machine, spec, this.#records()));
+    await recorder.phase('forward', () => this.#ports.open(this.#network.ports(machine)));
     if (spec.services.length > 0) await this.balance();
     signal.throwIfAborted();
   }
 
-  /** Starts a container's init, with its volumes. */
-  async start(container: Container): Promise<void> {
+  /** Starts a container's init, with its volumes. `onOutput`: told of its first output. */
+  async start(container: Container, onOutput?: () => void): Promise<void> {
     const { spec } = this.#pod.life.record;
     const place = await this.placeFor(container);
     const { mounts, fills } = await this.volumes.mountsFor(this.#require(), spec, container.record);
-    await this.#context.volumes.fills.run(fills, () => container.start({ ...place, mounts }));
+    await this.#context.volumes.fills.run(fills, () => container.start({ ...place, mounts }, onOutput));
   }
 
   /** For work on a container's files, its volumes' as well. */
@@ -256,14 +251,43 @@ export class PodMachine {
     this.#pod.life.save({ machineId: undefined });
   }
 
-  async #request(outfit: Digest | undefined, signal: AbortSignal): Promise<AcquireRequest> {
+  /** Makes a machine that waited for a pod this one's. */
+  async #settleIn(given: Machine, scratch: string, { signal, recorder }: StartOptions): Promise<Machine> {
+    this.#take(given);
+    const { hostname } = this.#pod.life.record.spec;
+    await Promise.all([
+      recorder.phase('machine', () => given.agent.setHostname(hostname)),
+      recorder.phase('image', () => this.#prepareDisks(scratch, signal)),
+    ]);
+    return given;
+  }
+
+  /** A machine of the pod's own, and what is to be plugged into it, unless the machine is ready for the image. */
+  async #getMachine(scratch: string, { signal, recorder }: StartOptions): Promise<Machine> {
     const { id, spec } = this.#pod.life.record;
-    const network = await this.#network.open();
-    return {
+    const { machines } = this.#context;
+    const network = await recorder.phase('network', () => this.#network.open());
+    // One that is ready has an empty writable disk: not for a pod that has one with something on it.
+    const [outfit] = (await exists(scratch)) ? [] : this.#images();
+    const request: AcquireRequest = {
       ...{ shape: spec.resource, owner: id, identity: identityOf(spec.hostname), network, outfit, signal },
       sharesMemory: this.volumes.needsSharedMemory(spec, this.#records()),
       onId: (machineId) => this.#pod.life.save({ machineId }),
     };
+    const prepare = () => recorder.phase('image', () => this.#prepareDisks(scratch, signal));
+    const isReady = machines.hasOutfitted(request);
+    const [got, prepared] = await Promise.allSettled([
+      recorder.phase('machine', () => machines.acquire(request)),
+      isReady || prepare(),
+    ]);
+    if (got.status === 'rejected') throw got.reason;
+    const machine = got.value;
+    this.#hold(machine);
+    if (prepared.status === 'rejected') throw prepared.reason;
+    recorder.machine(machine.source, machine.outfit !== undefined);
+    await this.#takeReady(machine, scratch);
+    if (isReady) await prepare(); // further images; or all of it, where the ready machine turned out dead
+    return machine;
   }
 
   async #prepareDisks(scratch: string, signal: AbortSignal): Promise<void> {

@@ -33,12 +33,17 @@ export interface ContainerRecord {
   readonly createdAt: number;
 }
 
-/** Rows of pods and containers. Every call is one durable transaction. */
+export interface SaveOptions {
+  readonly fleeting?: boolean;
+}
+
+/** Rows of pods and containers. Every call is one transaction, and durable unless it says otherwise. */
 export interface PodRecords {
   insert(pod: PodRecord, containers: readonly ContainerRecord[]): void;
   insertContainer(container: ContainerRecord): void;
-  savePod(pod: PodRecord): void;
-  saveContainer(container: ContainerRecord): void;
+  /** `fleeting`: it need not outlive a boot of the host, as what it tells does not. */
+  savePod(pod: PodRecord, options?: SaveOptions): void;
+  saveContainer(container: ContainerRecord, options?: SaveOptions): void;
   remove(pod: PodId): void;
   removeContainer(container: ContainerId): void;
   all(): { readonly pod: PodRecord; readonly containers: readonly ContainerRecord[] }[];
@@ -94,18 +99,24 @@ export function createPodRecords(state: State): PodRecords {
       });
     },
     insertContainer: addContainer,
-    savePod(pod) {
-      updatePod.run(JSON.stringify(pod.spec), JSON.stringify(pod.state), pod.machineId ?? null, pod.id);
+    savePod(pod, { fleeting = false } = {}) {
+      const update = () =>
+        updatePod.run(JSON.stringify(pod.spec), JSON.stringify(pod.state), pod.machineId ?? null, pod.id);
+      if (fleeting) state.withoutSync(update);
+      else update();
     },
-    saveContainer(c) {
-      updateContainer.run(
-        c.name,
-        JSON.stringify(c.spec),
-        c.processId ?? null,
-        JSON.stringify(c.logBase),
-        JSON.stringify(c.state),
-        c.id,
-      );
+    saveContainer(c, { fleeting = false } = {}) {
+      const update = () =>
+        updateContainer.run(
+          c.name,
+          JSON.stringify(c.spec),
+          c.processId ?? null,
+          JSON.stringify(c.logBase),
+          JSON.stringify(c.state),
+          c.id,
+        );
+      if (fleeting) state.withoutSync(update);
+      else update();
     },
     remove(pod) {
       deletePod.run(pod);

@@ -8,6 +8,7 @@ import type { ContainerState, PodState } from './lifecycle.ts';
 import type { ConnectRequest } from './pod-network.ts';
 import type { ContainerSpec, PodSpec, PortMapping, ServiceSpec } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
+import type { StartTrace } from './start-trace.ts';
 
 export interface PodView {
   readonly id: PodId;
@@ -18,6 +19,8 @@ export interface PodView {
   /** Addresses with prefix length, while it has a machine. */
   readonly addresses: readonly string[];
   readonly containers: readonly ContainerView[];
+  /** Of its last start; undefined where this daemon has not started it. */
+  readonly startTrace: StartTrace | undefined;
 }
 
 export interface ContainerView {

@@ -18,7 +18,7 @@ import { outcomeOf } from './lifecycle.ts';
 import { PodEnds } from './pod-ends.ts';
 import { PodFiles } from './pod-files.ts';
 import { PodLife } from './pod-life.ts';
-import { PodMachine, reasonOf } from './pod-machine.ts';
+import { PodMachine, reasonOf, type StartOptions } from './pod-machine.ts';
 import type { ConnectRequest } from './pod-network.ts';
 import type { ContainerRecord, PodRecord, PodRecords } from './pod-records.ts';
 import { isWaiting, PodRestarts } from './pod-restarts.ts';
@@ -27,6 +27,7 @@ import type { ReadyImages } from './ready-images.ts';
 import { Sequence, SharedWork } from './sequence.ts';
 import type { PortMapping, ServiceSpec } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
+import { StartRecorder } from './start-trace.ts';
 
 /** Time between a container's stop signal and SIGKILL, in ms, where the caller does not say (the original's). */
 export const STOP_GRACE_MS = 5_000;
@@ -72,6 +73,8 @@ export class Pod {
   readonly #machine: PodMachine;
   readonly #restarts: PodRestarts;
   #starting: AbortController | undefined;
+  /** Of its last start by this daemon. */
+  #recorder: StartRecorder | undefined;
   /** Why the machine is gone, while the pod is still to be told. */
   #lost: MachineExit | undefined;
   readonly #ends = new PodEnds();
@@ -150,6 +153,7 @@ export class Pod {
       ...{ id, spec, state, machineId, createdAt: new Date(createdAt) },
       addresses: this.#machine.addresses,
       containers: this.containers.map((container) => container.view()),
+      startTrace: this.#recorder?.trace,
     };
   }
 
@@ -442,13 +446,15 @@ export class Pod {
     this.#context.admit();
     this.#life.apply({ type: 'start' });
     const starting = new AbortController();
+    const recorder = new StartRecorder();
+    this.#recorder = recorder;
     const { signal } = starting;
     this.#starting = starting;
     let failures: readonly unknown[];
     try {
-      await this.#machine.bringUp(given, signal);
+      await this.#machine.bringUp(given, { signal, recorder });
       const startedAt = Date.now();
-      failures = await this.#startEach(this.containers, signal);
+      failures = await recorder.phase('exec', () => this.#startEach(this.containers, { signal, recorder }));
       signal.throwIfAborted();
       this.#life.apply({ type: 'started', at: startedAt });
     } catch (error) {
@@ -457,18 +463,22 @@ export class Pod {
       throw reason;
     } finally {
       this.#starting = undefined;
+      recorder.end();
     }
     await this.#settle(failures);
   }
 
   /** Starts those that do not run, in order; resolves with what went wrong. */
-  async #startEach(containers: readonly Container[], signal?: AbortSignal): Promise<readonly unknown[]> {
+  async #startEach(
+    containers: readonly Container[],
+    { signal, recorder }: Partial<StartOptions> = {},
+  ): Promise<readonly unknown[]> {
     const failures: unknown[] = [];
     for (const container of containers) {
       signal?.throwIfAborted();
       if (container.isRunning || !this.#containers.has(container.record.id)) continue;
       try {
-        await this.#startOne(container);
+        await this.#startOne(container, recorder && (() => recorder.firstByte()));
       } catch (error) {
         failures.push(error);
       }
@@ -476,10 +486,10 @@ export class Pod {
     return failures;
   }
 
-  async #startOne(container: Container): Promise<void> {
+  async #startOne(container: Container, onOutput?: () => void): Promise<void> {
     this.#restarts.clear(container);
     await this.files.put(container);
-    await this.#machine.start(container);
+    await this.#machine.start(container, onOutput);
   }
 
   /** After a start: throws the first failure, once what it means for the pod is done. */

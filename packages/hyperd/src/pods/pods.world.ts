@@ -51,6 +51,7 @@ export class World {
       db,
       transact: (work) => work(),
       examine: () => [],
+      withoutSync: (work) => work(),
       [Symbol.dispose]: () => db.close(),
     };
     this.pods = this.#open();

@@ -56,6 +56,9 @@ export class Session implements OutputSink {
     return this.#open.size === 0;
   }
 
+  /** Told of the first output that comes from now on. */
+  onOutput: (() => void) | undefined;
+
   /**
    * Keeps the output in `log` from now on; called before the process is started or adopted. `base`: log offsets at which this
    * process's output begins; `resumeAt`: process offsets below which an earlier daemon has logged it.
@@ -81,6 +84,8 @@ export class Session implements OutputSink {
   }
 
   data(stream: OutputStream, chunk: Uint8Array, endOffset: number): void {
+    this.onOutput?.();
+    this.onOutput = undefined;
     const copy = Buffer.from(chunk);
     this.#received[stream] = endOffset;
     for (const subscriber of this.#subscribers) {

@@ -19,6 +19,11 @@ export interface State extends Disposable {
   transact<T>(work: () => T): T;
   /** What is wrong with the database's file. */
   examine(): Ailment[];
+  /**
+   * Stores what `work` writes without waiting for the disk: it outlives this process, but not the host's power, unless a write that waits comes after it. For
+   * what means nothing after a boot of the host.
+   */
+  withoutSync(work: () => void): void;
 }
 
 /**
@@ -64,6 +69,15 @@ export function openState(root: string): State {
         problem: `the state database ${join(root, 'state.db')} is damaged: ${fault}`,
         remedy: `stop the daemon; ${DAMAGE_ADVICE}`,
       })),
+    withoutSync(work) {
+      if (db.isTransaction) return work();
+      db.exec('PRAGMA synchronous = NORMAL');
+      try {
+        work();
+      } finally {
+        db.exec('PRAGMA synchronous = FULL');
+      }
+    },
     [Symbol.dispose]() {
       db.close();
       lock.close();

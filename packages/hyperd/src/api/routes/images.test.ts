@@ -180,20 +180,35 @@ test('the image service is told which containers need an image, and which of the
   );
 });
 
-test('/info has the members of the original, and the disk usage among the status of the driver', async () => {
+test('/info has the members of the original, and disk usage, machines and pool among the status of the driver', async () => {
   await using api = await startApi({
     pods: { list: () => [podView()] },
     machines: {
       info: async () =>
         ({ driver: 'qemu', version: '7', accelerator: 'kvm', acceleratorReason: 'ok' }) as never,
+      usage: () => ({
+        ...{ starts: { pool: 3, clone: 1, boot: 1 }, outfitted: 2 },
+        ...{ failedClones: 1, lastCloneFailure: 'no memory' },
+        pool: {
+          ...{ max: 4, isMaking: true, failure: undefined },
+          waiting: [
+            { shape: { vcpus: 1, memoryMib: 128 }, outfit: undefined },
+            { shape: { vcpus: 2, memoryMib: 64 }, outfit: `sha256:${'ab'.repeat(32)}` },
+          ],
+        },
+      }),
     },
     images: { usage: async () => ({ images: 3, blobBytes: 1_234_567, rootfsBytes: 0 }) },
   });
   const info = JSON.parse((await send(api, 'GET /info')).body);
   assert.deepEqual([info.Images, info.Pods, info.Containers], [3, 1, 1]);
-  assert.deepEqual(info.DriverStatus.slice(-2), [
+  assert.deepEqual(info.DriverStatus.slice(2), [
     ['Image blobs', '1.235 MB'],
     ['Root filesystems', '0 B'],
+    ['Machines started', '3 from the pool (2 ready for their image), 1 cloned, 1 booted'],
+    ['Clones that failed', '1, the last one: no memory'],
+    ['Pool', '2 waiting, one in the making, of at most 4'],
+    ['Pool machines', '1 CPU 128 MiB, 2 CPU 64 MiB for abababababab'],
   ]);
 });
 

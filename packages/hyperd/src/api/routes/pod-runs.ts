@@ -1,11 +1,12 @@
 import { HyperError, isHyperError } from '../../errors.ts';
 import type { ClientStreams, ContainerView, PodService } from '../../pods/pod-service.ts';
 import { type ApiVersion, clientVersion, isBelow } from '../api-version.ts';
-import { type Call, env, type HijackedSession, type PlainRoute, type Route } from '../call.ts';
+import { type Call, env, type HijackedSession, json, type PlainRoute, type Route } from '../call.ts';
 import type { ClientTags } from '../client-tags.ts';
 import { ofSchema } from '../describe.ts';
 import { GRACE, graceOf } from '../grace.ts';
 import type { Parameters } from '../parameters.ts';
+import { serverTiming } from '../server-timing.ts';
 import { ActionAnswer, StartAnswer } from '../shapes/schemas.ts';
 import type { RouteContext } from './context.ts';
 import { podOf } from './pods.ts';
@@ -38,6 +39,17 @@ export function podRunRoutes({ pods, clientTags }: RouteContext): Route[] {
   ];
 }
 
+/** The phases of the start as a header; none for a pod that has gone meanwhile. */
+function timingOf(pods: PodService, id: string): Readonly<Record<string, string>> {
+  try {
+    const { startTrace } = pods.pod(id);
+    return startTrace ? { 'Server-Timing': serverTiming(startTrace) } : {};
+  } catch (error) {
+    if (isHyperError(error, 'not-found')) return {};
+    throw error;
+  }
+}
+
 function startRoute(pods: PodService, tags: ClientTags): PlainRoute {
   return {
     ...{ method: 'POST', path: '/pod/start' },
@@ -55,9 +67,12 @@ function startRoute(pods: PodService, tags: ClientTags): PlainRoute {
       412: 'it is stopping',
     },
     handle: async ({ parameters, version }) => {
-      await pods.start(podOf(parameters), machineOf(parameters));
-      if (!isBelow(version, [0, 8])) return env(200, {});
-      return env(200, { ID: parameters.text('vmId'), Code: 0, Cause: 'Start POD success' });
+      const id = podOf(parameters);
+      await pods.start(id, machineOf(parameters));
+      const headers = timingOf(pods, id);
+      if (!isBelow(version, [0, 8])) return { ...json(200, {}), headers };
+      const answer = env(200, { ID: parameters.text('vmId'), Code: 0, Cause: 'Start POD success' });
+      return { ...answer, headers };
     },
     session: {
       asked: (query) => query.text('tag') !== '' || query.isOneOf('attach', ['yes', 'true', 'on']),

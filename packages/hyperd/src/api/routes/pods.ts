@@ -31,8 +31,10 @@ export function podRoutes({ pods }: RouteContext): Route[] {
         500: 'the specification breaks a rule, or the name is taken',
       },
       handle: async (call) => {
+        const began = performance.now();
         const id = await pods.create(podSpecOf(call));
-        return done(isBelow(call.version, [0, 6]) ? 200 : 201, id);
+        const headers = { 'Server-Timing': `total;dur=${(performance.now() - began).toFixed(1)}` };
+        return { ...done(isBelow(call.version, [0, 6]) ? 200 : 201, id), headers };
       },
     },
     {

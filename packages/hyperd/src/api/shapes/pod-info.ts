@@ -42,6 +42,18 @@ export function podInfo(view: PodView): PodInfo {
       memory: spec.resource.memoryMib,
     }),
     status: podStatus(view),
+    ...omitEmpty({ startTrace: startTraceShape(view) }),
+  };
+}
+
+function startTraceShape({ startTrace }: PodView): PodInfo['startTrace'] {
+  if (!startTrace) return undefined;
+  const { startedAt, source, ready, phases, totalMs, firstByteMs } = startTrace;
+  return {
+    startedAt: startedAt.toISOString(),
+    ...omitEmpty({ machine: source, ready }),
+    phases: phases.map((phase) => ({ ...phase })),
+    ...omitEmpty({ totalMs, firstByteMs }),
   };
 }
 

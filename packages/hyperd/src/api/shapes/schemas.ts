@@ -121,6 +121,24 @@ export const PodStatus = Type.Object({
   containerStatus: Type.Optional(Type.Array(ContainerStatus)),
 });
 
+const ms = (description: string) => Type.Optional(Type.Number({ description }));
+
+/** Where the time of a pod's last start went; ours. */
+export const StartTrace = Type.Object({
+  startedAt: Type.String({ description: 'RFC 3339' }),
+  machine: Type.Optional(Type.String({ description: 'where it is from: `pool`, `clone` or `boot`' })),
+  ready: Type.Optional(Type.Boolean({ description: "it was made ready for the pod's image" })),
+  phases: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      atMs: Type.Number({ description: 'after the start began; phases may overlap' }),
+      ms: Type.Number(),
+    }),
+  ),
+  totalMs: ms('until it was started'),
+  firstByteMs: ms('until the first output of a container reached the daemon'),
+});
+
 export const PodInfo = Type.Object({
   podID: Type.String(),
   podName: Type.String(),
@@ -137,4 +155,5 @@ export const PodInfo = Type.Object({
     portMappings: Type.Optional(Type.Array(PortMapping)),
   }),
   status: PodStatus,
+  startTrace: Type.Optional(StartTrace),
 });
