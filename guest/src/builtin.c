@@ -1,5 +1,6 @@
 #include "builtin.h"
 
+#include <errno.h>
 #include <libgen.h>
 #include <limits.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include "container-root.h"
 #include "files.h"
 #include "paths.h"
+#include "prune.h"
 #include "tar.h"
 #include "text.h"
 
@@ -72,7 +74,17 @@ static bool pack_layer(const Process *process, struct tar_error *error) {
   return tar_create_layer(STDOUT_FILENO, &arguments.layer, error);
 }
 
+static bool prune(const Process *process, struct tar_error *error) {
+  const char *disk = process->args_count > 0 ? process->args[0] : "";
+  char path[512];
+  snprintf(path, sizeof path, PATH_DISKS "/%s", disk);
+  if (!text_is_name(disk)) return tar_fail(error, "prune disk \"%.300s\": not a name", disk);
+  if (prune_containers(path, process->args + 1, process->args_count - 1)) return true;
+  return tar_fail(error, "prune disk \"%.128s\": %s", disk, strerror(errno));
+}
+
 static bool run(const Process *process, struct tar_error *error) {
+  if (process->builtin == Process_Builtin_PRUNE) return prune(process, error);
   if (process->builtin == Process_Builtin_LAYER) return pack_layer(process, error);
   const char *path = process->args_count > 0 ? process->args[0] : "";
   if (path[0] != '/') return tar_fail(error, "path \"%.300s\": want an absolute one", path);

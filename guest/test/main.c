@@ -6,12 +6,13 @@
 #include "test.h"
 
 extern const struct test frame_tests[], ring_tests[], stream_tests[], outbox_tests[], user_tests[], text_tests[],
-    command_tests[], modules_tests[], files_tests[], message_tests[], tar_tests[], volume_tests[], process_stat_tests[];
+    command_tests[], modules_tests[], files_tests[], message_tests[], tar_tests[], volume_tests[], process_stat_tests[],
+    prune_tests[];
 
 static const struct test *const suites[] = {
     frame_tests, ring_tests,    stream_tests,  outbox_tests, user_tests,
     text_tests,  command_tests, modules_tests, files_tests,  message_tests, tar_tests, volume_tests,
-    process_stat_tests,
+    process_stat_tests, prune_tests,
 };
 
 static bool failed;

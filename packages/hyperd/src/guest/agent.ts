@@ -90,7 +90,7 @@ export interface ProcessSpec {
    * Work on files in place of a program: a tar from stdin is unpacked below `args[0]`, or `args[0]` packed to stdout; `layer`: what a container
    * has changed is packed (arguments: LAYER in guest/agent.proto).
    */
-  readonly builtin?: 'extract' | 'archive' | 'layer';
+  readonly builtin?: 'extract' | 'archive' | 'layer' | 'prune';
 }
 
 export interface InjectedFile {

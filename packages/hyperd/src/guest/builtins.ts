@@ -63,6 +63,23 @@ export function archiveTar(start: StartBuiltin, path: string): AsyncGenerator<Bu
   return outputOf(start, { args: [path], builtin: 'archive' }, `pack "${path}"`);
 }
 
+/**
+ * Deletes what containers have changed that are not among `kept`, from a scratch disk. `start` starts the process outside of all containers. Rejects `internal`
+ * with what the guest says of it.
+ */
+export async function pruneChanges(
+  start: StartBuiltin,
+  scratchDisk: string,
+  kept: readonly string[],
+): Promise<void> {
+  const output = new BuiltinOutput();
+  const run = await start({ args: [scratchDisk, ...kept], builtin: 'prune' }, output);
+  await ending(run, async () => {
+    const { exitCode } = await run.process.exited;
+    if (exitCode !== 0) throw await output.failure('delete what removed containers have changed', 'internal');
+  });
+}
+
 /** What a container has changed, for `layerTar`. A layer is a rootfs disk, or `SCRATCH/ID`: what the container of that id has changed. */
 export interface ChangedLayer {
   readonly upper: string;
@@ -186,7 +203,7 @@ class BuiltinOutput implements OutputSink {
   /** What the process has said may come behind the news of its end. */
   async failure(
     action: string,
-    code: 'invalid-argument' | 'not-found' = 'invalid-argument',
+    code: 'invalid-argument' | 'not-found' | 'internal' = 'invalid-argument',
   ): Promise<HyperError> {
     const timer = setTimeout(this.#hasSaid.resolve, SAID_GRACE_MS);
     await this.#hasSaid.promise;

@@ -20,7 +20,7 @@ import { untilAborted } from './cancel.ts';
 import type { ContainerLog, ContainerLogs } from './container-log.ts';
 import type { Exec } from './exec.ts';
 import { ExecTable } from './exec-table.ts';
-import type { ContainerState } from './lifecycle.ts';
+import { type ContainerState, LOST_EXIT_CODE } from './lifecycle.ts';
 import type { LogChoice } from './logs/log-settings.ts';
 import type { ContainerRecord, PodRecords, StreamOffsets } from './pod-records.ts';
 import type { ClientStreams, ContainerView } from './pod-service.ts';
@@ -32,8 +32,6 @@ import { imageVolumesOf } from './volume-plan.ts';
 /** How long SIGKILL may take, in ms, before the container counts as stuck. */
 const KILL_GRACE_MS = 10_000;
 const SIGKILL = 9;
-/** Exit code of a process whose end nobody saw. */
-export const LOST_EXIT_CODE = 255;
 
 export interface ContainerContext {
   readonly records: PodRecords;
@@ -63,7 +61,7 @@ export interface StartPlace {
 export class Container {
   #record: ContainerRecord;
   readonly #context: ContainerContext;
-  readonly execs = new ExecTable(() => this.#record.name);
+  readonly execs: ExecTable;
   #session: Session;
   #log: ContainerLog | undefined;
   #process: GuestProcess | undefined;
@@ -77,6 +75,7 @@ export class Container {
     this.#record = record;
     this.#context = context;
     this.#session = new Session({ tty: record.spec.tty });
+    this.execs = new ExecTable({ id: record.id, name: () => this.#record.name }, context.records.execs);
   }
 
   get record(): ContainerRecord {
@@ -191,6 +190,7 @@ export class Container {
 
   /** Its machine is gone: whatever ran has ended without telling. */
   lose(exitCode: number, message: string): void {
+    this.execs.loseOrphans();
     this.#process = undefined;
     this.#isAsked = true; // the pod decides what comes after the machine
     this.#session.abandon(message);

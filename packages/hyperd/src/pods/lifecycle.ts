@@ -1,5 +1,8 @@
 import { HyperError } from '../errors.ts';
 
+/** Exit code of a process whose end nobody saw. */
+export const LOST_EXIT_CODE = 255;
+
 /** A container's life. Stored as JSON; times are ms since the epoch. */
 export type ContainerState =
   | { readonly phase: 'pending' }

@@ -1,14 +1,15 @@
 import { access, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, isHyperError } from '../errors.ts';
-import type { GuestAgent, GuestProcessState } from '../guest/index.ts';
+import { type GuestAgent, type GuestProcessState, pruneChanges, type StartBuiltin } from '../guest/index.ts';
 import type { ContainerId, Digest } from '../ids.ts';
 import type { AcquireRequest, Machine, MachineExit } from '../machines/machine.ts';
 import { hostResolver } from '../networks/host-resolver.ts';
 import { guestServices } from './balancing.ts';
-import { type Container, LOST_EXIT_CODE, type StartPlace } from './container.ts';
+import type { Container, StartPlace } from './container.ts';
 import { etcFiles } from './etc-files.ts';
 import { identityOf } from './identity.ts';
+import { LOST_EXIT_CODE } from './lifecycle.ts';
 import type { PodContext } from './pod.ts';
 import { PodDisks } from './pod-disks.ts';
 import type { PodLife } from './pod-life.ts';
@@ -19,6 +20,7 @@ import { PodVolumes } from './pod-volumes.ts';
 import { Session } from './session.ts';
 import type { PortMapping } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
+import { builtinOf } from './start-spec.ts';
 import type { StartRecorder } from './start-trace.ts';
 
 /** Time for a borrowed machine to write its disk back, in ms. */
@@ -116,10 +118,12 @@ export class PodMachine {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const { spec } = this.#pod.life.record;
     const scratch = join(directory, 'scratch.img');
+    const isUsed = await exists(scratch);
     const machine = given
       ? await this.#settleIn(given, scratch, { signal, recorder })
       : await this.#getMachine(scratch, { signal, recorder });
     await recorder.phase('disks', () => this.#disks.plugAll(machine, scratch));
+    if (isUsed) await this.prune();
     await recorder.phase('cards', () => this.#network.openOthers(machine));
     await recorder.phase('volumes', () => this.volumes.plugAll(machine, spec, this.#records()));
     await recorder.phase('forward', () => this.#ports.open(this.#network.ports(machine)));
@@ -191,6 +195,22 @@ export class PodMachine {
     }
   }
 
+  /** Has the machine, if there is one, delete what containers have changed that the pod has no more. The next start tries again where that fails. */
+  async prune(): Promise<void> {
+    const agent = this.#machine?.agent;
+    if (!agent) return;
+    const start: StartBuiltin = async (builtin, sink) => {
+      const process = await agent.startProcess('', builtinOf(this.newProcessId(), builtin), sink);
+      return { process, release: () => process.release() };
+    };
+    const kept = this.#records().map(({ id }) => id);
+    try {
+      await pruneChanges(start, this.#disks.scratchName, kept);
+    } catch (error) {
+      this.#context.logger.warn({ pod: this.#pod.life.id, err: error }, 'clear the writable disk');
+    }
+  }
+
   /** Has the machine, if there is one, balance the pod's services. */
   async balance(): Promise<void> {
     await this.#machine?.setServices(guestServices(this.#pod.life.record.spec.services));
@@ -207,7 +227,9 @@ export class PodMachine {
     this.#nextProcessId = Math.max(0, ...states.map((state) => state.id)) + 1;
     await this.volumes.adopt(machine, this.#pod.life.record.spec, this.#records());
     for (const image of this.#images()) await this.#disks.prepare(image); // plugged already; held so that the file stays
+    for (const state of states.filter((s) => !s.init)) await this.#adoptExec(state, agent);
     for (const container of this.#pod.containers()) {
+      container.execs.loseOrphans();
       const { id, processId } = container.record;
       const ofInit = states.filter((state) => state.init && state.containerId === id);
       const state = ofInit.find((found) => found.id === processId);
@@ -217,7 +239,6 @@ export class PodMachine {
         await this.#clearAway(id, ofInit, agent);
       }
     }
-    for (const state of states.filter((s) => !s.init)) await this.#adoptExec(state, agent);
   }
 
   /** Takes the pod's disks out of the machine, which waits for another pod. False: it could not be had back in order, and is still held. */
@@ -351,6 +372,8 @@ export class PodMachine {
     const session = new Session({ tty: state.tty });
     const process = await agent.adoptProcess(state, { stdout: 0, stderr: 0 }, session);
     session.bind(process);
+    const container = this.#pod.containers().find(({ record }) => record.id === state.containerId);
+    container?.execs.orphanOf(state.id)?.adopt(process);
     process.exited
       .then(() => process.release())
       .catch((error: unknown) =>

@@ -1,5 +1,6 @@
 import type { ContainerId, Digest, MachineId, PodId } from '../ids.ts';
 import type { State } from '../state/database.ts';
+import { createExecRecords, type ExecRecords } from './exec-records.ts';
 import type { ContainerState, PodState } from './lifecycle.ts';
 import type { RunSpec } from './run-spec.ts';
 import type { ContainerSpec, PodSpec } from './spec/pod-spec.ts';
@@ -39,6 +40,7 @@ export interface SaveOptions {
 
 /** Rows of pods and containers. Every call is one transaction, and durable unless it says otherwise. */
 export interface PodRecords {
+  readonly execs: ExecRecords;
   insert(pod: PodRecord, containers: readonly ContainerRecord[]): void;
   insertContainer(container: ContainerRecord): void;
   /** `fleeting`: it need not outlive a boot of the host, as what it tells does not. */
@@ -86,6 +88,7 @@ export function createPodRecords(state: State): PodRecords {
   };
 
   return {
+    execs: createExecRecords(state),
     insert(pod, containers) {
       state.transact(() => {
         insertPod.run(

@@ -340,7 +340,12 @@ class ScriptedMachine implements Machine {
     );
   }
 
-  #start(containerId: string, { id, args }: ProcessSpec, sink: OutputSink, isInit: boolean): GuestProcess {
+  #start(
+    containerId: string,
+    { id, args, builtin }: ProcessSpec,
+    sink: OutputSink,
+    isInit: boolean,
+  ): GuestProcess {
     const process: ScriptedProcess = {
       ...{
         id,
@@ -352,6 +357,7 @@ class ScriptedMachine implements Machine {
       },
     };
     this.#vm.processes.set(id, process);
+    if (builtin) process.exit = { exitCode: 0, signal: 0, exitedAt: new Date(), outOfMemory: false };
     return this.#follow(process, sink);
   }
 

@@ -276,7 +276,8 @@ export class Pods implements PodService {
 
   async execInMachine(pod: string, command: readonly string[], client: ClientStreams): Promise<number> {
     const target = this.#registry.pod(pod, `The pod(${pod}) can not be found`);
-    const exec = new Exec('exec-machine' as ExecId, command, false);
+    const record = { id: 'exec-machine' as ExecId, containerId: '' as ContainerId, command, tty: false };
+    const exec = new Exec({ ...record, processId: undefined, exitCode: undefined }, () => undefined);
     const process = {
       ...{ id: target.newProcessId(), args: command, env: [], cwd: '/', user: '', additionalGroups: [] },
       ...{ tty: false, rows: 0, columns: 0, noStdin: false, rlimits: [] },

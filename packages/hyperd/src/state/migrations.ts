@@ -152,4 +152,17 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE attachments ADD COLUMN access TEXT NOT NULL DEFAULT 'null'; -- JSON, networks/network.ts: who may connect to the pod
   `,
+  `
+  -- pods/: execs, from their creation until newer ones need their place, or their container goes.
+  CREATE TABLE execs (
+    id TEXT PRIMARY KEY,
+    container_id TEXT NOT NULL REFERENCES containers(id) ON DELETE CASCADE,
+    command TEXT NOT NULL,          -- JSON
+    tty INTEGER NOT NULL,
+    process_id INTEGER,             -- in the machine, of its latest run; written before the machine is asked for it
+    exit_code INTEGER,              -- of that run, once it has ended
+    position INTEGER NOT NULL       -- in the order of creation
+  ) STRICT;
+  CREATE INDEX execs_by_container ON execs(container_id, position);
+  `,
 ];
