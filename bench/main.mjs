@@ -13,12 +13,13 @@ import { measure } from './measure.mjs';
 import { help, optionsOf } from './options.mjs';
 import { pageOf } from './page.mjs';
 import * as pods from './pods.mjs';
+import * as ports from './ports.mjs';
 import * as start from './start.mjs';
 import { withSurroundings } from './surroundings.mjs';
 import { tableOf } from './table.mjs';
 import * as volumes from './volumes.mjs';
 
-const GROUPS = [floor, start, pods, many, kernel, build, images, volumes];
+const GROUPS = [floor, start, pods, many, kernel, build, images, volumes, ports];
 
 async function main(args) {
   const options = optionsOf(args, GROUPS);

@@ -5,24 +5,30 @@
 // Let through are port 53, where the host's resolver may listen, and answers to datagrams that came in through a published port.
 // HYPERD_HOST_LOOPBACK=1 lets everything through.
 //
+// QEMU leaves the network's packets at 1500 bytes, each of which costs an emulated processor as much as a large one: they may be as large as
+// IP has them. What leaves the host goes by the host's own connections, so no packet of that size does.
+//
 // Every connection of a guest, and every port that it sends datagrams from, costs a socket of the host's and one of its few thousand ports:
 // what one QEMU may have of them is bounded here as well.
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <slirp/libslirp.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-enum { DNS_PORT = 53, PEERS = 1024, BACKLOG = 1024, FILES_MAX = 8192 };
+enum { DNS_PORT = 53, PEERS = 1024, BACKLOG = 1024, FILES_MAX = 8192, MTU = 65520 };
 
 typedef int connect_call(int, const struct sockaddr *, socklen_t);
 typedef int listen_call(int, int);
 typedef ssize_t sendto_call(int, const void *, size_t, int, const struct sockaddr *, socklen_t);
 typedef ssize_t recvfrom_call(int, void *, size_t, int, struct sockaddr *, socklen_t *);
+
+typedef Slirp *slirp_new_call(const SlirpConfig *, const SlirpCb *, void *);
 
 static connect_call *next_connect;
 static listen_call *next_listen;
@@ -124,3 +130,12 @@ ssize_t recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *ad
 
 // QEMU lets one connection wait at a published port: others that come at the same moment would be lost for a second.
 int listen(int fd, int backlog) { return next_listen(fd, backlog < BACKLOG ? BACKLOG : backlog); }
+
+// QEMU makes the settings for this one call, in memory of its own.
+Slirp *slirp_new(const SlirpConfig *settings, const SlirpCb *callbacks, void *opaque) {
+  slirp_new_call *next_slirp_new = (slirp_new_call *)dlsym(RTLD_NEXT, "slirp_new");
+  SlirpConfig *changed = (SlirpConfig *)settings;
+  if (!next_slirp_new) abort();
+  changed->if_mtu = changed->if_mru = MTU;
+  return next_slirp_new(changed, callbacks, opaque);
+}

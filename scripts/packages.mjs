@@ -9,6 +9,7 @@ export const RUN_PACKAGES = ['qemu-system-x86', 'qemu-system-common', 'e2fsprogs
 export const BUILD_PACKAGES = [
   ...['gcc', 'libc6-dev', 'linux-libc-dev', 'make', 'binutils', 'cpio', 'xz-utils', 'musl-tools'],
   ...['nanopb', 'libnanopb-dev', 'protobuf-compiler', 'busybox-static', 'erofs-utils'],
+  'libslirp-dev',
 ];
 /** What building a guest kernel needs besides. */
 export const KERNEL_PACKAGES = ['bc', 'flex', 'bison', 'libelf-dev', 'libssl-dev', 'gcc', 'make', 'xz-utils'];

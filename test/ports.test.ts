@@ -56,6 +56,18 @@ test('what is sent through a published port comes back whole after the client ha
   assert.equal((await askTcp(BASE, text)).length, 'tcp:80 '.length + text.length);
 });
 
+test('packets between machine and host are larger than those of Ethernet', async () => {
+  const received = async (): Promise<number[]> => {
+    const { stdout } = await daemon.hyperctl(['exec', 'web', 'cat', '/proc/net/dev']);
+    return (/eth0: *(\d+) +(\d+)/.exec(stdout) ?? []).slice(1).map(Number);
+  };
+  const [bytesBefore = 0, packetsBefore = 0] = await received();
+  await askTcp(BASE, Buffer.alloc(1_000_000));
+  const [bytes = 0, packets = 0] = await received();
+  const mean = (bytes - bytesBefore) / (packets - packetsBefore);
+  assert.ok(mean > 3000, `${mean} bytes of ${bytes - bytesBefore} each`);
+});
+
 test('a host port that is left open is chosen, and told by info and list', async () => {
   const chosen = (await client.portMappings('web')).find(({ hostIP }) => hostIP !== undefined);
   assert.equal(await askTcp(Number(chosen?.hostPort)), 'tcp:80 ');

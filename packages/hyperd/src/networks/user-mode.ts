@@ -8,7 +8,8 @@ const PREFIX_LENGTH = 24;
 const GATEWAY = '10.0.2.2';
 /** QEMU's forwarder to the host's resolvers. */
 export const USER_MODE_DNS = '10.0.2.3';
-const MTU = 1500;
+/** As `host/network-guard.c` has it. */
+const MTU = 65_520;
 /**
  * A prefix of its own from the unique local addresses: a guest takes IPv4 first for names that have both, so that nothing depends on how
  * well the host's IPv6 works.
