@@ -19,10 +19,10 @@ import { createQemuDriver } from '../packages/hyperd/src/machines/qemu/driver.ts
 import { createScratchDisks } from '../packages/hyperd/src/machines/scratch-disk.ts';
 import { openState, type State } from '../packages/hyperd/src/state/database.ts';
 import { pidsMentioning } from './support/daemon.ts';
+import { GUEST } from './support/guest.ts';
 import { busyboxLayer, layerTar } from './support/images.ts';
 import { writeRootfs } from './support/rootfs.ts';
 
-const guest = join(import.meta.dirname, '../build/guest');
 const SHAPE = { vcpus: 1, memoryMib: 128 };
 const silent = {
   debug: () => undefined,
@@ -36,11 +36,11 @@ let state: State;
 let machines: MachineService;
 
 async function open(
-  initrd = join(guest, 'initramfs.cpio'),
+  initrd = GUEST.initrd,
   timing: { readonly bootTimeoutMs?: number } = {},
 ): Promise<MachineService> {
-  const networkGuard = join(guest, '../host/network-guard.so');
-  const driver = createQemuDriver({ kernel: join(guest, 'vmlinux'), initrd, networkGuard });
+  const networkGuard = join(import.meta.dirname, '../build/host/network-guard.so');
+  const driver = createQemuDriver({ kernel: GUEST.kernel, initrd, networkGuard });
   return createMachineService({
     ...{ root, state, driver, connectAgent, logger: silent, events: new Events(), ...timing },
     scratch: createScratchDisks(root),

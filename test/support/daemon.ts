@@ -4,6 +4,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { GUEST_ARGS } from './guest.ts';
 
 const repository = join(import.meta.dirname, '../..');
 const START_TIMEOUT_MS = 60_000;
@@ -63,7 +64,7 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   const identity = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid };
   const commandLine = [
     ...[...(options.runner ?? []), join(bin, 'hyperd'), '--root', join(root, 'r')],
-    ...['--host', `unix://${socket}`, ...(options.pool ? [] : ['--pool-max', '0']), ...(options.args ?? [])],
+    ...['--host', `unix://${socket}`, ...GUEST_ARGS, ...(options.pool ? [] : ['--pool-max', '0']), ...(options.args ?? [])],
   ];
   let child = launch();
 
