@@ -47,10 +47,14 @@ export async function makeRootfs(socket) {
 
 /** Where hyperd has the root file system of an image of one layer, once a pod has been started with it. */
 export function rootfsOf(image, { docker, hyperd }) {
-  const args = ['image', 'inspect', '-f', '{{index .RootFS.Layers 0}}', image];
-  const digest = execFileSync('docker', args, {
-    env: { ...process.env, ...docker },
-    encoding: 'utf8',
-  }).trim();
+  const digest = inspect('{{index .RootFS.Layers 0}}', image, docker);
   return join(hyperd.root, 'images/rootfs', `${digest.replace('sha256:', '')}.vmdk`);
+}
+
+/** The image's id, which both daemons have the same: the digest of its configuration. */
+export const imageIdOf = (image, docker) => inspect('{{.Id}}', image, docker);
+
+function inspect(format, image, docker) {
+  const args = ['image', 'inspect', '-f', format, image];
+  return execFileSync('docker', args, { env: { ...process.env, ...docker }, encoding: 'utf8' }).trim();
 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { call, createPod, podIds, removePods, socketOf, startPod, took } from './api.mjs';
 import { DEBIAN, haveDebian } from './images-for-both.mjs';
 import { cpuSeconds, machineMemory, pidsOf, privateMib, residentMib } from './memory.mjs';
-import { POOL, poolFilled, usePolicy } from './policies.mjs';
+import { POOL, poolFilled } from './policies.mjs';
 import { commandLineOf, machinePids } from './surroundings.mjs';
 
 export const name = 'many';
@@ -25,7 +25,7 @@ const CALLS_MS = 2_000;
 export async function* cases(surroundings) {
   const { docker, hyper, hyperd } = surroundings;
   haveDebian(surroundings);
-  await usePolicy(hyperd, POOL);
+  await hyperd.configure(POOL);
   const both = { hyper: socketOf(hyper.HYPER_HOST), docker: socketOf(docker.DOCKER_HOST) };
   const empty = {
     async ours() {

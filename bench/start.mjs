@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import { BUILD } from '../scripts/steps.mjs';
 import { createPod, removePod, session, socketOf, startPod, took } from './api.mjs';
-import { DEBIAN, haveDebian, rootfsOf } from './images-for-both.mjs';
+import { DEBIAN, haveDebian, imageIdOf, rootfsOf } from './images-for-both.mjs';
 import { cpuSeconds } from './memory.mjs';
-import { BOOT, CLONE, POOL, poolFilled, usePolicy } from './policies.mjs';
+import { CLONE, forgetTemplates, POOL, poolFilled } from './policies.mjs';
 import { timed } from './processes.mjs';
 import { HYPERCTL, tryRun } from './surroundings.mjs';
 
@@ -22,10 +22,11 @@ export async function* cases(surroundings) {
   const run = (command, env) => timed(command, ['run', '--rm', DEBIAN, ...ECHO], env);
   const byApi = () => firstByteOf(socketOf(hyper.HYPER_HOST));
   const byDocker = async () => (await run('docker', docker)).firstByte;
-  await usePolicy(hyperd, POOL);
+  await hyperd.configure(POOL);
   await byApi(); // makes the root file system that the floor is measured with
   await using floor = await openFloor(surroundings);
-  const filled = { ours: () => poolFilled(hyper) };
+  const image = imageIdOf(DEBIAN, docker);
+  const filled = { ours: () => poolFilled(hyper, image) };
   yield {
     ...{ title: 'first byte, from the pool', before: filled, ours: byApi, peer: byDocker },
     floor: () => floor.warm(ECHO),
@@ -39,16 +40,18 @@ export async function* cases(surroundings) {
   const runAims = [{ atMost: 0.35, of: 'peer' }];
   yield { title: 'run --rm: whole command', ...commands, figure: ({ whole }) => whole, aims: runAims };
   yield* ends(surroundings, filled);
+  await hyperd.configure(CLONE);
   yield {
-    ...{ title: 'first byte, by clone', skip: await usePolicy(hyperd, CLONE), ours: byApi, peer: byDocker },
+    ...{ title: 'first byte, by clone', ours: byApi, peer: byDocker },
     floor: async () => (await floor.clone(ECHO)).firstByte,
     aims: [{ atMost: 0.6, of: 'peer' }],
   };
   yield {
-    ...{ title: 'first byte, cold boot', skip: await usePolicy(hyperd, BOOT), rounds: SLOW_ROUNDS },
+    ...{ title: 'first byte, cold boot: there is no template yet', rounds: SLOW_ROUNDS },
+    before: { ours: () => forgetTemplates(hyperd) },
     ...{ ours: byApi, peer: byDocker, floor: async () => (await floor.boot(ECHO)).firstByte },
   };
-  await usePolicy(hyperd, POOL);
+  await hyperd.configure(POOL);
 }
 
 /**

@@ -64,7 +64,13 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   const identity = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid };
   const commandLine = [
     ...[...(options.runner ?? []), join(bin, 'hyperd'), '--root', join(root, 'r')],
-    ...['--host', `unix://${socket}`, ...GUEST_ARGS, ...(options.pool ? [] : ['--pool-max', '0']), ...(options.args ?? [])],
+    ...[
+      '--host',
+      `unix://${socket}`,
+      ...GUEST_ARGS,
+      ...(options.pool ? [] : ['--pool-max', '0']),
+      ...(options.args ?? []),
+    ],
   ];
   let child = launch();
 

@@ -16,5 +16,4 @@ const { kernel, initrd } = guests[wanted as keyof typeof guests];
 export const GUEST = { kernel: join(directory, kernel), initrd: join(directory, initrd) };
 
 /** What tells hyperd to use it; nothing where that is its own choice. */
-export const GUEST_ARGS =
-  wanted === 'packaged' ? [] : ['--kernel', GUEST.kernel, '--initrd', GUEST.initrd];
+export const GUEST_ARGS = wanted === 'packaged' ? [] : ['--kernel', GUEST.kernel, '--initrd', GUEST.initrd];
