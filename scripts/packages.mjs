@@ -27,6 +27,7 @@ export const TEST_PACKAGES = [
   'iproute2',
   'nftables',
   'openssl',
+  'openssh-client',
 ];
 
 // What apt and dpkg say is read: it has to be in English.

@@ -14,6 +14,7 @@
 #include "files.h"
 #include "paths.h"
 #include "prune.h"
+#include "socket-relay.h"
 #include "tar.h"
 #include "text.h"
 
@@ -86,6 +87,7 @@ static bool prune(const Process *process, struct tar_error *error) {
 static bool run(const Process *process, struct tar_error *error) {
   if (process->builtin == Process_Builtin_PRUNE) return prune(process, error);
   if (process->builtin == Process_Builtin_LAYER) return pack_layer(process, error);
+  if (process->builtin == Process_Builtin_SOCKET) return socket_relay(process, error);
   const char *path = process->args_count > 0 ? process->args[0] : "";
   if (path[0] != '/') return tar_fail(error, "path \"%.300s\": want an absolute one", path);
   if (process->builtin == Process_Builtin_EXTRACT) return tar_extract(STDIN_FILENO, path, error);

@@ -130,6 +130,10 @@ export interface ImportOptions {
 }
 
 export interface BuildOptions {
+  /** Chosen by the caller, for `forwardAgent`. */
+  readonly id?: string | undefined;
+  /** Names of the ssh agents that are forwarded, for `RUN --mount=type=ssh`. */
+  readonly agents?: readonly string[] | undefined;
   /** The context: a tar, plain or compressed. */
   readonly context?: Readable | undefined;
   /** In place of a context: a git repository, or the URL of a tar or a Dockerfile. */
@@ -146,7 +150,7 @@ export interface BuildOptions {
   readonly pull?: boolean;
   /** Nothing but the id is told. */
   readonly quiet?: boolean;
-  /** For `RUN --mount=type=secret`, by id; at most a few KiB together. */
+  /** For `RUN --mount=type=secret`, by id; at most 3 MB together. */
   readonly secrets?: Readonly<Record<string, Uint8Array>> | undefined;
   /** Credentials by registry. */
   readonly auths?: Readonly<Record<string, RegistryAuth>> | undefined;

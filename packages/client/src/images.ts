@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type {
   BuildOptions,
   HistoryStep,
@@ -17,6 +17,7 @@ import type {
 } from './image-types.ts';
 import { imageTag } from './lists.ts';
 import { type ProgressMessage, readProgress } from './progress.ts';
+import type { Session } from './session.ts';
 import type { Query, Transport } from './transport.ts';
 
 /**
@@ -127,15 +128,14 @@ export class Images {
 
   /** Builds an image of a Dockerfile. The message with `aux` holds the image's id. */
   async *build(options: BuildOptions): AsyncGenerator<ProgressMessage> {
-    const { context, args, labels, secrets, auths, cpus, signal } = options;
+    const { args, labels, auths, cpus, signal } = options;
     const headers: Record<string, string> = { 'Content-Type': 'application/tar' };
     if (auths && Object.keys(auths).length > 0) headers['X-Registry-Config'] = base64Json(auths);
-    if (secrets && Object.keys(secrets).length > 0)
-      headers['X-Build-Secrets'] = base64Json(
-        Object.fromEntries(
-          Object.entries(secrets).map(([id, value]) => [id, Buffer.from(value).toString('base64')]),
-        ),
-      );
+    const secrets = secretsJson(options.secrets);
+    if (secrets) headers['X-Build-Secrets-Length'] = `${secrets.length}`;
+    const body = secrets
+      ? Readable.from(joined(secrets, options.context), { objectMode: false })
+      : options.context;
     const query = {
       ...{ t: options.names, remote: options.remote, dockerfile: options.dockerfile, target: options.target },
       ...{ buildargs: args && JSON.stringify(args), labels: labels && JSON.stringify(labels) },
@@ -146,11 +146,17 @@ export class Images {
         q: options.quiet || undefined,
       },
       ...(cpus !== undefined && { cpuperiod: 100_000, cpuquota: Math.ceil(cpus * 100_000) }),
-      keep: options.keepFailed || undefined,
+      ...{ keep: options.keepFailed || undefined, buildid: options.id, ssh: options.agents },
     };
-    yield* readProgress(
-      await this.#http.send('POST', '/image/build', { query, headers, body: context, signal }),
-    );
+    yield* readProgress(await this.#http.send('POST', '/image/build', { query, headers, body, signal }));
+  }
+
+  /**
+   * Opens a way to an ssh agent for a build with this id (BuildOptions.id), which names the agent in BuildOptions.agents. What comes out is for the agent, what
+   * it answers goes in. To be opened before the build, and the next one as soon as bytes come.
+   */
+  forwardAgent(build: string, agent: string): Promise<Session> {
+    return this.#http.hijack('/build/agent', { query: { buildid: build, ssh: agent }, framed: false });
   }
 
   /** Forgets what steps of earlier builds have made: what passes the daemon's limits, or all. */
@@ -177,6 +183,17 @@ export class Images {
     };
     yield* readProgress(await this.#http.send('POST', '/image/create', call));
   }
+}
+
+/** Each secret is base64; undefined: there is none. */
+function secretsJson(secrets: BuildOptions['secrets'] = {}): Buffer | undefined {
+  const entries = Object.entries(secrets).map(([id, value]) => [id, Buffer.from(value).toString('base64')]);
+  return entries.length === 0 ? undefined : Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+}
+
+async function* joined(start: Buffer, rest: Readable | undefined): AsyncGenerator<Buffer> {
+  yield start;
+  if (rest) yield* rest as AsyncIterable<Buffer>;
 }
 
 interface UsageRow {

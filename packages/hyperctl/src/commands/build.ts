@@ -1,6 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { ProgressMessage } from '@hyperd/client';
 import { buildSource } from '../build/build-source.ts';
+import { openSshAgents } from '../build/ssh-agents.ts';
+import { forwardSshAgents } from '../build/ssh-forward.ts';
 import type { Command, CommandContext, Terminal } from '../command.ts';
 import { allCredentials } from '../credentials/credentials.ts';
 import type { Options } from '../options.ts';
@@ -40,6 +43,12 @@ export const command: Command = {
       repeats: true,
       help: 'for RUN --mount=type=secret; or id=ID,env=NAME',
     },
+    {
+      name: 'ssh',
+      value: 'NAME[=SOCKET|KEY[,KEY...]]',
+      repeats: true,
+      help: 'ssh agent for RUN --mount=type=ssh: your own, that of a socket, or keys; the default name is "default"',
+    },
     { name: 'memory', short: 'm', value: 'SIZE', help: "a machine's memory, such as 1g (default: 512m)" },
     { name: 'cpus', value: 'COUNT', help: "a machine's CPUs (default: 1)" },
     { name: 'timeout', value: 'SECONDS', help: 'how long a step may take (default: 3600)' },
@@ -58,8 +67,12 @@ export const command: Command = {
     const quiet = options.flag('quiet') || options.text('progress') === 'quiet';
     const source = await buildSource(operands[0] ?? '', options.text('file'), terminal.stdin);
     const view = new BuildView(terminal, quiet);
+    const id = randomUUID();
+    await using agents = await openSshAgents(options.all('ssh'));
+    using _forwarding = await forwardSshAgents(client, id, agents.sockets);
     const messages = client.images.build({
       ...source,
+      ...{ id, agents: [...agents.sockets.keys()] },
       ...{ names: options.all('tag'), target: options.text('target'), platform: options.text('platform') },
       ...{ args: buildArgs(options), labels: labelsOf(options), secrets: await secretsOf(options) },
       ...{

@@ -34,6 +34,43 @@ export async function readBody(request: Readable, limitBytes: number): Promise<s
   return Buffer.concat(chunks).toString('utf8');
 }
 
+/**
+ * The first `sizeBytes` of a streamed body, and what is left of it. Throws `invalid-argument` where it is shorter, `timeout` when that much does not arrive,
+ * `canceled` when the client goes.
+ */
+export async function takeStart(
+  body: Readable,
+  sizeBytes: number,
+): Promise<{ readonly start: Buffer; readonly rest: AsyncIterable<Uint8Array> }> {
+  const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  const timeout = new HyperError('timeout', `read request body: not complete within ${BODY_TIMEOUT_MS} ms`);
+  const timer = setTimeout(() => body.destroy(timeout), BODY_TIMEOUT_MS);
+  const taken: Buffer[] = [];
+  let leftBytes = sizeBytes;
+  let after: Buffer = Buffer.alloc(0);
+  try {
+    while (leftBytes > 0) {
+      const { done, value } = await chunks.next();
+      if (done)
+        throw new HyperError(
+          'invalid-argument',
+          `read request body: it ends before the first ${sizeBytes} bytes`,
+        );
+      taken.push(value.subarray(0, leftBytes));
+      after = value.subarray(leftBytes);
+      leftBytes -= Math.min(leftBytes, value.length);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+  return { start: Buffer.concat(taken), rest: restOf(after, chunks) };
+}
+
+async function* restOf(first: Buffer, chunks: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+  if (first.length > 0) yield first;
+  yield* { [Symbol.asyncIterator]: () => chunks };
+}
+
 /** The media type without its parameters, in lower case; empty when there is none. */
 export function mediaType(request: IncomingMessage): string {
   return (request.headers['content-type'] ?? '').replace(/;.*$/s, '').trim().toLowerCase();

@@ -3,12 +3,17 @@ import { rm } from 'node:fs/promises';
 import {
   type ChangedLayer,
   type ExitStatus,
+  extractTar,
+  GUEST_DISKS,
   type GuestBind,
+  type GuestConnection,
   type GuestProcess,
+  type GuestSocketPlace,
   type InjectedFile,
   layerTar,
   MOUNT_STUBS,
   type OutputStream,
+  openGuestSocket,
   type StartBuiltin,
 } from '../guest/index.ts';
 import type { PodId } from '../ids.ts';
@@ -16,9 +21,12 @@ import type { RootfsLease } from '../images/image-service.ts';
 import type { Machine, MachineService, MachineShape } from '../machines/machine.ts';
 import type { ScratchDisks } from '../machines/scratch-disk.ts';
 import { USER_MODE_DNS } from '../networks/user-mode.ts';
+import { TAR_END, tarHeader, tarPadding } from '../tar/tar-writer.ts';
 
 const BASE = 'base';
 const SCRATCH = 'scratch';
+/** Of a file that lies by itself in a directory. */
+const FILE = 'file';
 const HOSTNAME = 'buildhost';
 /** More layers than this are put together to one file system first. */
 const MAX_STACK = 100;
@@ -73,6 +81,7 @@ export class BuildMachine implements AsyncDisposable {
   readonly #stack: string[] = [];
   #lastProcess = 0;
   #lastDisk = 0;
+  #lastSocket = 0;
 
   private constructor(machine: Machine, scratchPath: string, signal: AbortSignal, onEnd: () => void) {
     this.#machine = machine;
@@ -142,6 +151,25 @@ export class BuildMachine implements AsyncDisposable {
   /** Takes a disk out again, so that another machine may have it. */
   async removeDisk(name: string): Promise<void> {
     await this.#machine.detachDisk(name);
+  }
+
+  /** A file in the machine's memory for a step to bind, of any length. Disposing empties it. */
+  async addFile(file: Omit<InjectedFile, 'path'>): Promise<{ readonly source: string } & AsyncDisposable> {
+    const name = `f${++this.#lastDisk}`;
+    const write = (content: Uint8Array): Promise<void> =>
+      extractTar(this.#builtin, `${GUEST_DISKS}/${name}`, tarOf({ ...file, content }));
+    await write(file.content);
+    return { source: `${name}/${FILE}`, [Symbol.asyncDispose]: () => write(new Uint8Array()) };
+  }
+
+  /** A unix socket for steps to bind, whose connections `serve` gets. Disposing ends it. */
+  async openSocket(
+    owner: Omit<GuestSocketPlace, 'source'>,
+    serve: (connection: GuestConnection) => Promise<void>,
+  ): Promise<{ readonly source: string } & AsyncDisposable> {
+    const source = `${SCRATCH}/socket-${++this.#lastSocket}`;
+    const socket = await openGuestSocket(this.#builtin, { ...owner, source }, serve);
+    return { source, [Symbol.asyncDispose]: () => socket[Symbol.asyncDispose]() };
   }
 
   /** Runs a step to its end. Rejects `machine`, also where the build is aborted; a step that fails resolves. */
@@ -224,7 +252,7 @@ export class BuildMachine implements AsyncDisposable {
       '',
       {
         ...{ ...builtin, id: ++this.#lastProcess, env: [], cwd: '/', user: '0:0', additionalGroups: [] },
-        ...{ rlimits: [], tty: false, rows: 0, columns: 0, noStdin: true },
+        ...{ rlimits: [], tty: false, rows: 0, columns: 0, noStdin: builtin.builtin === 'layer' },
       },
       sink,
     );
@@ -273,6 +301,16 @@ class StepOutput {
     clearTimeout(timer);
     await this.#tail;
   }
+}
+
+function* tarOf({ content, mode, uid, gid }: Omit<InjectedFile, 'path'>): Generator<Buffer> {
+  yield tarHeader({
+    ...{ name: FILE, type: 'file', mode, uid, gid, sizeBytes: content.length, mtime: 0, linkName: '' },
+    ...{ deviceMajor: 0, deviceMinor: 0, xattrs: new Map() },
+  });
+  yield Buffer.from(content);
+  yield tarPadding(content.length);
+  yield TAR_END;
 }
 
 function hostFiles(): InjectedFile[] {

@@ -1,9 +1,10 @@
-import type { Readable } from 'node:stream';
 import type { RegistryAuth } from '../images/image-service.ts';
 
 export interface BuildRequest {
+  /** Chosen by the client: what it forwards refers to it. */
+  readonly id?: string | undefined;
   /** The context, a tar, plain or compressed; empty where `remote` says where it is. */
-  readonly body: Readable;
+  readonly body: AsyncIterable<Uint8Array>;
   /** A git repository, or the URL of a tar or a Dockerfile. */
   readonly remote?: string | undefined;
   /** Path of the Dockerfile in the context (default: `Dockerfile`). */
@@ -19,6 +20,8 @@ export interface BuildRequest {
   /** Nothing but the id is told. */
   readonly quiet: boolean;
   readonly secrets: ReadonlyMap<string, Buffer>;
+  /** Names of the ssh agents that the client forwards. */
+  readonly agents: readonly string[];
   /** Credentials by registry. */
   readonly auths: ReadonlyMap<string, RegistryAuth>;
   readonly memoryBytes?: number | undefined;

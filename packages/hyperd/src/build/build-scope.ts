@@ -1,3 +1,4 @@
+import type { GuestConnection } from '../guest/index.ts';
 import type { BaseImage, ImageAssembly } from '../images/assembly/assembly.ts';
 import type { ImageLayer } from '../images/assembly/layer-sink.ts';
 import type { TreeNode } from '../images/layers/tree.ts';
@@ -18,8 +19,15 @@ export interface StageResult extends LayerSource {
   readonly draft: ImageDraft;
 }
 
-/** What all stages of one build share. */
-export interface BuildScope {
+/** The ssh agents that the client forwards. */
+export interface ForwardedAgents {
+  readonly ids: readonly string[];
+  /** Has a connection of a step served by the client; resolves when that is over. */
+  serve(id: string, connection: GuestConnection): Promise<void>;
+}
+
+/** What a build is made with. */
+export interface BuildParts {
   readonly assembly: ImageAssembly;
   readonly plan: BuildPlan;
   readonly output: BuildOutput;
@@ -28,9 +36,8 @@ export interface BuildScope {
   /** The files that the client has sent, without what is ignored. */
   readonly context: TreeNode;
   readonly args: ReadonlyMap<string, string>;
-  /** Names of the build arguments that an ARG asked for. */
-  readonly usedArgs: Set<string>;
   readonly secrets: ReadonlyMap<string, Buffer>;
+  readonly agents: ForwardedAgents;
   /** SOURCE_DATE_EPOCH, seconds: no time in the image is later. */
   readonly epoch: number | undefined;
   readonly signal: AbortSignal;
@@ -39,14 +46,20 @@ export interface BuildScope {
   readonly keepFailed: boolean;
   /** Directory for what the build writes by the way. */
   readonly directory: string;
-  /** Resolves when the stage is done. */
-  stage(index: number): Promise<StageResult>;
   /** An image of this host, or pulled. */
   image(reference: string, platform: string | undefined): Promise<BaseImage>;
-  /** A machine for a stage, which begins with nothing. */
-  startMachine(stage: number): Promise<BuildMachine>;
   /** A disk for a cache mount, which nobody else has until it is given back. */
   cacheDisk(id: string): Promise<{ readonly path: string } & Disposable>;
+}
+
+/** What all stages of one build share. */
+export interface BuildScope extends BuildParts {
+  /** Names of the build arguments that an ARG has asked for. */
+  readonly usedArgs: Set<string>;
+  /** Resolves when the stage is done. */
+  stage(index: number): Promise<StageResult>;
+  /** A machine for a stage, which begins with nothing. */
+  startMachine(stage: number): Promise<BuildMachine>;
 }
 
 /** Seconds since the epoch, for what comes into being now. */

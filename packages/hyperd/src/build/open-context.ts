@@ -43,7 +43,7 @@ export async function openContext(request: BuildRequest, place: ContextPlace): P
     return fromTree(context, request, place);
   }
   if (remote !== '') return fromUrl(remote, request, place);
-  return fromTree(await takeContext(body as AsyncIterable<Uint8Array>, place.assembly), request, place);
+  return fromTree(await takeContext(body, place.assembly), request, place);
 }
 
 async function fromTree(

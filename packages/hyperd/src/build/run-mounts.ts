@@ -11,14 +11,20 @@ import { TreeChanges } from './files/tree-changes.ts';
 import { TreeCopy } from './files/tree-copy.ts';
 import { TreeDigests } from './files/tree-digest.ts';
 import { bytesOf, namesOf, resolvePath } from './files/tree-path.ts';
+import { idOf, isTrue, modeOf, sizeOf } from './mount-fields.ts';
+import { sshBind, sshTarget } from './ssh-mount.ts';
 
 /** What the mounts of one RUN come to in its machine. */
 export interface PreparedMounts extends AsyncDisposable {
   readonly binds: readonly GuestBind[];
   readonly files: readonly InjectedFile[];
   readonly env: readonly string[];
+  /** Variables where the step has none of that name. */
+  readonly defaults: readonly string[];
 }
 
+/** A longer secret does not go with the call that starts the step. */
+const MAX_INJECTED_BYTES = 4096;
 const ROOT = { uid: 0, gid: 0 };
 
 /** The `--mount` options of one RUN, variables expanded. */
@@ -65,14 +71,15 @@ export class RunMounts {
         if (mount.type === 'bind') binds.push(await this.#bind(mount, machine));
         else if (mount.type === 'tmpfs') binds.push(this.#tmpfs(mount));
         else if (mount.type === 'cache') binds.push(await this.#cache(mount, machine, undo));
-        else if (mount.type === 'secret') this.#secret(mount, files, env);
-        else if (isTrue(mount.fields.get('required')))
-          throw new HyperError(
-            'unsupported',
-            'RUN --mount=type=ssh: forwarding of ssh agents is not supported',
-          );
+        else if (mount.type === 'secret') await this.#secret(mount, machine, { binds, files, env, undo });
+        else {
+          const bind = await this.#ssh(mount, machine, undo);
+          if (bind) binds.push(bind);
+        }
       }
-      return { binds, files, env, [Symbol.asyncDispose]: release };
+      const [ssh] = this.#mounts.filter(({ type }) => type === 'ssh');
+      const defaults = ssh ? [`SSH_AUTH_SOCK=${sshTarget(ssh, 0, this.#workingDirectory)}`] : [];
+      return { binds, files, env, defaults, [Symbol.asyncDispose]: release };
     } catch (error) {
       await release();
       throw error;
@@ -170,28 +177,48 @@ export class RunMounts {
     };
   }
 
-  #secret({ fields }: Mount, files: InjectedFile[], env: string[]): void {
+  #ssh(mount: Mount, machine: BuildMachine, undo: (() => Promise<void>)[]): Promise<GuestBind | undefined> {
+    const index = this.#mounts.filter(({ type }) => type === 'ssh').indexOf(mount);
+    const target = sshTarget(mount, index, this.#workingDirectory);
+    return sshBind(this.#scope, mount, target, machine, undo);
+  }
+
+  async #secret(
+    { fields }: Mount,
+    machine: BuildMachine,
+    to: {
+      readonly binds: GuestBind[];
+      readonly files: InjectedFile[];
+      readonly env: string[];
+      readonly undo: (() => Promise<void>)[];
+    },
+  ): Promise<void> {
     const target = fields.get('target');
     const id = fields.get('id') ?? (target === undefined ? undefined : posix.basename(target));
     const variable = fields.get('env');
     if (id === undefined)
       throw new HyperError('invalid-argument', 'RUN --mount=type=secret: want an id or a target');
-    const value = this.#scope.secrets.get(id);
-    if (!value) {
+    const content = this.#scope.secrets.get(id);
+    if (!content) {
       if (isTrue(fields.get('required'))) throw new HyperError('not-found', `secret ${id}: not found`);
       return;
     }
-    if (variable !== undefined) env.push(`${variable}=${value.toString('utf8')}`);
+    if (variable !== undefined) to.env.push(`${variable}=${content.toString('utf8')}`);
     if (variable !== undefined && target === undefined) return;
     const path =
       target === undefined ? `/run/secrets/${id}` : posix.resolve('/', this.#workingDirectory, target);
-    files.push({
-      path,
-      content: value,
+    const owner = {
       mode: modeOf(fields.get('mode') ?? '0400'),
       uid: idOf(fields.get('uid')),
       gid: idOf(fields.get('gid')),
-    });
+    };
+    if (content.length <= MAX_INJECTED_BYTES) {
+      to.files.push({ ...owner, path, content });
+      return;
+    }
+    const file = await machine.addFile({ ...owner, content });
+    to.undo.push(async () => file[Symbol.asyncDispose]());
+    to.binds.push({ source: file.source, target: path });
   }
 
   #target(fields: ReadonlyMap<string, string>): string {
@@ -203,26 +230,4 @@ export class RunMounts {
       throw new HyperError('invalid-argument', `RUN --mount: invalid mount target "${target}"`);
     return path;
   }
-}
-
-function isTrue(text: string | undefined): boolean {
-  return text !== undefined && !['false', '0', 'f'].includes(text.toLowerCase());
-}
-
-function modeOf(text: string): number {
-  if (/^[0-7]{1,5}$/.test(text)) return Number.parseInt(text, 8);
-  throw new HyperError('invalid-argument', `RUN --mount: mode "${text.slice(0, 100)}" is no octal number`);
-}
-
-function idOf(text: string | undefined): number {
-  if (text === undefined) return 0;
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new HyperError('invalid-argument', `RUN --mount: id "${text.slice(0, 100)}" is no number`);
-}
-
-function sizeOf(text: string): number {
-  const [, count = '', unit = ''] = /^(\d{1,12})([kmg]?)b?$/i.exec(text) ?? [];
-  if (count === '')
-    throw new HyperError('invalid-argument', `RUN --mount: size "${text.slice(0, 100)}" is none such as 64m`);
-  return Number(count) * 1024 ** ' kmg'.indexOf(unit.toLowerCase() || ' ');
 }

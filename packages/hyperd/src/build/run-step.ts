@@ -63,7 +63,8 @@ export class RunStep {
     const output = new RunOutput(emit);
     await using prepared = await mounts.prepare(machine);
     const step = await machine.run({
-      ...{ args: this.words, env: [...env, ...proxies, ...prepared.env], cwd: workingDirectory || '/', user },
+      ...{ args: this.words, cwd: workingDirectory || '/', user },
+      env: [...env, ...proxies, ...prepared.env, ...prepared.defaults.filter((entry) => isUnset(entry, env))],
       ...{ binds: prepared.binds, files: [...prepared.files, ...(this.#script ? [this.#script] : [])] },
       ...{
         noNetwork: instruction.network === 'none',
@@ -94,6 +95,11 @@ export class RunStep {
     const said = tail.trim() === '' ? '' : `; its last output was:\n${tail.trimEnd()}`;
     return new HyperError('precondition', `The command '${short}' ${why}${said}`);
   }
+}
+
+function isUnset(entry: string, env: readonly string[]): boolean {
+  const name = entry.slice(0, entry.indexOf('=') + 1);
+  return !env.some((other) => other.startsWith(name));
 }
 
 /** The words to run, and the script that a heredoc brings. */

@@ -11,6 +11,7 @@ import type { Logger } from '../logger.ts';
 import type { MachineService, MachineShape } from '../machines/machine.ts';
 import type { ScratchDisks } from '../machines/scratch-disk.ts';
 import { type Ailment, entriesOf } from '../upkeep/index.ts';
+import { type AgentSession, AgentSessions } from './agent-sessions.ts';
 import { Build } from './build.ts';
 import { BuildOutput, type Emit } from './build-output.ts';
 import type { BuildRequest } from './build-request.ts';
@@ -49,6 +50,11 @@ export interface BuildService extends AsyncDisposable {
    * fails, `not-found`, `unauthorized`, `unavailable`, `limit`, `canceled`, `machine`.
    */
   build(request: BuildRequest, emit: Emit, signal: AbortSignal): Promise<Digest>;
+  /**
+   * Takes a client's session that leads to the ssh agent `agent`, for the build that has this id; it may be opened before the build. Resolves when the session
+   * is over. Rejects `not-found` where the build does not begin, `limit`.
+   */
+  forwardAgent(build: string, agent: string, session: AgentSession): Promise<void>;
   /** Forgets steps of earlier builds: all, or what passes the limits; and caches of RUN with `all`. */
   prune(options: { readonly all: boolean } & Partial<CacheLimits>): Promise<PruneBuildsResult>;
   usage(): { readonly steps: number; readonly bytes: number };
@@ -70,6 +76,7 @@ class Builds implements BuildService {
   readonly #options: BuildServiceOptions;
   readonly #directory: string;
   readonly #caches: CacheDisks;
+  readonly #agents = new AgentSessions();
   readonly #closing = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
   /** Of the builds that run. */
@@ -89,6 +96,10 @@ class Builds implements BuildService {
     } finally {
       this.#running.delete(work);
     }
+  }
+
+  forwardAgent(build: string, agent: string, session: AgentSession): Promise<void> {
+    return this.#agents.offer(build, agent, session);
   }
 
   async prune({
@@ -132,6 +143,8 @@ class Builds implements BuildService {
     const shape = shapeOf(request);
     const epoch = epochOf(request.args);
     const id = randomUUID();
+    const agentsOf = request.id ?? id;
+    using _agents = this.#agents.begin(agentsOf);
     const directory = join(this.#directory, id);
     const tell: Emit = request.quiet ? () => Promise.resolve() : emit;
     const { images, machines, scratch, cache } = this.#options;
@@ -142,19 +155,22 @@ class Builds implements BuildService {
       const { dockerfile, context } = await openContext(request, { assembly, directory, signal });
       const plan = planBuild(dockerfile, request);
       const output = new BuildOutput(tell, plan.needed);
-      const build = new Build({
-        ...{ assembly, plan, output, cache, context, epoch, signal, directory },
-        ...{
-          noCache: request.noCache,
-          args: request.args,
-          secrets: request.secrets,
-          keepFailed: request.keepFailed,
+      const { noCache, args, secrets, keepFailed } = request;
+      const build = new Build(
+        {
+          ...{ assembly, plan, output, cache, context, epoch, signal, directory },
+          ...{ noCache, args, secrets, keepFailed },
+          agents: {
+            ids: request.agents,
+            serve: (agent, connection) => this.#agents.serve(agentsOf, agent, connection),
+          },
+          stepTimeoutMs: request.stepTimeoutMs ?? DEFAULT_STEP_TIMEOUT_MS,
+          cacheDisk: (key) => this.#caches.acquire(key, signal),
+          image: (reference, platform) =>
+            this.#image(assembly, reference, platform, request, { tell, signal }),
         },
-        stepTimeoutMs: request.stepTimeoutMs ?? DEFAULT_STEP_TIMEOUT_MS,
-        machine: { machines, scratch, shape, owner: `buildpod-${id.slice(0, 8)}` as PodId },
-        cacheDisk: (key) => this.#caches.acquire(key, signal),
-        image: (reference, platform) => this.#image(assembly, reference, platform, request, { tell, signal }),
-      });
+        { machines, scratch, shape, owner: `buildpod-${id.slice(0, 8)}` as PodId },
+      );
       const { document, layers } = await build.run().finally(() => output.flush());
       await this.#warnOfUnused(request.args, build.usedArgs, plan.globals, tell);
       const image = await assembly.finish(withLabels(document, request.labels), layers, request.names);

@@ -88,9 +88,9 @@ export interface ProcessSpec {
   readonly rlimits: readonly { readonly name: string; readonly soft: bigint; readonly hard: bigint }[];
   /**
    * Work on files in place of a program: a tar from stdin is unpacked below `args[0]`, or `args[0]` packed to stdout; `layer`: what a container
-   * has changed is packed (arguments: LAYER in guest/agent.proto).
+   * has changed is packed; `socket`: the connections of a unix socket are carried (arguments: LAYER and SOCKET in guest/agent.proto).
    */
-  readonly builtin?: 'extract' | 'archive' | 'layer' | 'prune';
+  readonly builtin?: 'extract' | 'archive' | 'layer' | 'prune' | 'socket';
 }
 
 export interface InjectedFile {

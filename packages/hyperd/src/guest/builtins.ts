@@ -6,6 +6,8 @@ const MAX_SAID_BYTES = 1024;
 const SAID_GRACE_MS = 5_000;
 const SIGTERM = 15;
 const SIGKILL = 9;
+/** Where the agent has the disks, in its own file system: the sources of binds lie below. */
+export const GUEST_DISKS = '/run/hyper/disks';
 /** Where the agent mounts something in every container. */
 export const MOUNT_STUBS: readonly string[] = [
   '/proc',

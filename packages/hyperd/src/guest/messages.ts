@@ -7,6 +7,7 @@ import { guestText } from './guest-text.ts';
 const BUILTINS = {
   ...{ none: Process_Builtin.NONE, extract: Process_Builtin.EXTRACT, archive: Process_Builtin.ARCHIVE },
   ...{ layer: Process_Builtin.LAYER, prune: Process_Builtin.PRUNE },
+  socket: Process_Builtin.SOCKET,
 } as const;
 
 /** The schema's Process. */

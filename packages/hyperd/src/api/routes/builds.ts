@@ -1,13 +1,22 @@
+import type { Readable } from 'node:stream';
 import { Type } from 'typebox';
 import type { BuildRequest } from '../../build/build-request.ts';
 import type { BuildService } from '../../build/service.ts';
 import { HyperError } from '../../errors.ts';
 import type { RegistryAuth } from '../../images/image-service.ts';
-import { type Answer, type AnswerStream, type Call, json, type PlainRoute, type Route } from '../call.ts';
-import { flag, integer, jsonText, ofSchema, repeated } from '../describe.ts';
+import {
+  type Answer,
+  type AnswerStream,
+  type Call,
+  type HijackRoute,
+  json,
+  type PlainRoute,
+  type Route,
+} from '../call.ts';
+import { flag, integer, jsonText, needed, ofSchema, repeated } from '../describe.ts';
 import type { Parameters } from '../parameters.ts';
 import { authOf } from '../registry-auth.ts';
-import { parseJson } from '../request-body.ts';
+import { parseJson, takeStart } from '../request-body.ts';
 import { ProgressLine } from '../shapes/image-schemas.ts';
 import { errorLine, progressLine } from '../shapes/progress.ts';
 import type { RouteContext } from './context.ts';
@@ -15,18 +24,22 @@ import type { RouteContext } from './context.ts';
 const Texts = Type.Record(Type.String(), Type.String());
 const Anything = Type.Object({});
 const UNUSED = 'taken and not used: a step has a machine of its own';
+/** Of all secrets of a build, as JSON of base64. */
+const MAX_SECRETS_BYTES = 4 << 20;
+/** Builds and ssh agents. */
+const ID = /^[\w.-]{1,128}$/;
 const MAX_STEP_TIMEOUT_S = 7 * 86_400;
 
 /** Images made of Dockerfiles. */
 export function buildRoutes({ builds }: RouteContext): Route[] {
-  return [buildRoute(builds), pruneRoute(builds)];
+  return [buildRoute(builds), agentRoute(builds), pruneRoute(builds)];
 }
 
 function buildRoute(builds: BuildService): PlainRoute {
   return {
     ...{ method: 'POST', path: '/image/build', body: 'stream', bodyType: 'application/tar' },
     summary:
-      'Builds an image of a Dockerfile. The body is the context: a tar, plain, gzip, bzip2, xz or zstd. The header `X-Registry-Config` holds base64-encoded JSON of credentials by registry, for base images; `X-Build-Secrets` likewise secrets by id, each base64-encoded, for `RUN --mount=type=secret`',
+      'Builds an image of a Dockerfile. The body is the context: a tar, plain, gzip, bzip2, xz or zstd. The header `X-Registry-Config` holds base64-encoded JSON of credentials by registry, for base images; `X-Build-Secrets` likewise secrets by id, each base64-encoded, for `RUN --mount=type=secret`; where they are too many for a header, `X-Build-Secrets-Length` is the length of their JSON, which the body begins with (4 MiB at most)',
     parameters: {
       't/name': repeated('name for the image; repeatable'),
       dockerfile: 'path of the Dockerfile in the context (default: `Dockerfile`)',
@@ -44,6 +57,8 @@ function buildRoute(builds: BuildService): PlainRoute {
       'cpuquota, cpuperiod': integer(
         'their quotient, rounded up, is the number of CPUs of a machine (default: 1)',
       ),
+      buildid: "an id of the client's choice, for /build/agent",
+      ssh: repeated('name of an ssh agent that the client forwards, for `RUN --mount=type=ssh`; repeatable'),
       timeout: integer('seconds that a step may take (default: 3600)'),
       keep: flag('what a failed step has left becomes an image, to look into'),
       'memswap, cpushares, shmsize': integer(UNUSED),
@@ -57,8 +72,8 @@ function buildRoute(builds: BuildService): PlainRoute {
       },
       400: 'a context, Dockerfile or parameter that is wrong',
     },
-    handle: (call) => {
-      const request = requestOf(call);
+    handle: async (call) => {
+      const request = await requestOf(call);
       return streamed((out) =>
         builds.build(request, (message) => out.write(progressLine(message)), call.signal),
       );
@@ -81,7 +96,42 @@ function streamed(work: (out: AnswerStream) => Promise<unknown>): Answer {
   };
 }
 
-function requestOf({ parameters, headers, body }: Call): BuildRequest {
+/** The client's end of `RUN --mount=type=ssh`. */
+function agentRoute(builds: BuildService): HijackRoute {
+  return {
+    ...{ method: 'POST', path: '/build/agent' },
+    summary:
+      "Leads a build to the client's ssh agent: whatever comes is for the agent, whatever it answers goes back. The client keeps one such connection open for each agent from before the build to its end, and opens the next as soon as bytes come on one",
+    parameters: {
+      buildid: needed('the id that the build has, or will have'),
+      ssh: needed('name of the agent'),
+    },
+    answers: { 101: 'raw bytes' },
+    isRaw: () => true,
+    open: ({ parameters }) => {
+      const [build, agent] = [idOf(parameters, 'buildid'), idOf(parameters, 'ssh')];
+      return {
+        ...{ framed: false, detachKeys: false },
+        run: ({ input, signal, write }) =>
+          builds.forwardAgent(build, agent, { input, signal, write: (bytes) => write('stdout', bytes) }),
+      };
+    },
+  };
+}
+
+function idOf(parameters: Parameters, name: string): string {
+  return checkedId(name, parameters.text(name));
+}
+
+function checkedId(name: string, text: string): string {
+  if (ID.test(text)) return text;
+  throw new HyperError(
+    'invalid-argument',
+    `read ${name} "${text.slice(0, 200)}": want at most 128 letters, digits, ".", "_", "-"`,
+  );
+}
+
+async function requestOf({ parameters, headers, body }: Call): Promise<BuildRequest> {
   const text = (...names: string[]): string | undefined => parameters.text(...names).trim() || undefined;
   const timeout = parameters.integer('timeout');
   if (timeout !== undefined && (timeout < 1 || timeout > MAX_STEP_TIMEOUT_S))
@@ -89,15 +139,18 @@ function requestOf({ parameters, headers, body }: Call): BuildRequest {
       'invalid-argument',
       `read timeout ${timeout}: want 1 to ${MAX_STEP_TIMEOUT_S} seconds`,
     );
+  const prelude = await preludeOf(body, headers['x-build-secrets-length']);
   return {
-    ...{ body, remote: text('remote'), dockerfile: text('dockerfile'), target: text('target') },
+    ...{ body: prelude.rest, remote: text('remote'), dockerfile: text('dockerfile'), target: text('target') },
+    ...(text('buildid') !== undefined && { id: idOf(parameters, 'buildid') }),
+    agents: parameters.all('ssh').map((name) => checkedId('ssh', name)),
     names: [...parameters.all('t'), ...parameters.all('name')],
     args: new Map(Object.entries(textsOf(parameters, 'buildargs'))),
     labels: textsOf(parameters, 'labels'),
     platform: text('platform'),
     ...{ noCache: parameters.flag('nocache'), pull: parameters.flag('pull'), quiet: parameters.flag('q') },
     keepFailed: parameters.flag('keep'),
-    secrets: secretsOf(headers['x-build-secrets']),
+    secrets: prelude.secrets ? secretsIn(parsed(prelude.secrets)) : secretsOf(headers['x-build-secrets']),
     auths: authsOf(headers['x-registry-config']),
     memoryBytes: parameters.integer('memory') || undefined,
     vcpus: vcpusOf(parameters),
@@ -134,21 +187,45 @@ function authsOf(header: string | readonly string[] | undefined): ReadonlyMap<st
 }
 
 function secretsOf(header: string | readonly string[] | undefined): ReadonlyMap<string, Buffer> {
-  const object = headerObject(header);
-  if (header !== undefined && !object)
-    throw new HyperError('invalid-argument', 'read X-Build-Secrets: want base64 of a JSON object');
+  return header === undefined ? new Map() : secretsIn(headerObject(header));
+}
+
+/** Each secret is base64. */
+function secretsIn(object: Record<string, unknown> | undefined): ReadonlyMap<string, Buffer> {
+  if (!object) throw new HyperError('invalid-argument', 'read build secrets: want a JSON object');
   return new Map(
-    Object.entries(object ?? {}).map(([id, value]) => {
+    Object.entries(object).map(([id, value]) => {
       if (typeof value === 'string') return [id, Buffer.from(value, 'base64')];
-      throw new HyperError('invalid-argument', `read X-Build-Secrets: secret "${id}" is no text`);
+      throw new HyperError('invalid-argument', `read build secrets: secret "${id}" is no text`);
     }),
   );
 }
 
+/** The secrets that the body begins with, where a header tells their length, and what is left of the body. */
+async function preludeOf(
+  body: Readable,
+  length: string | readonly string[] | undefined,
+): Promise<{ readonly secrets?: Buffer; readonly rest: AsyncIterable<Uint8Array> }> {
+  if (length === undefined) return { rest: body };
+  const size = Number(length);
+  if (!Number.isInteger(size) || size < 0 || size > MAX_SECRETS_BYTES)
+    throw new HyperError(
+      'invalid-argument',
+      `read X-Build-Secrets-Length "${length}": want a number of bytes, at most ${MAX_SECRETS_BYTES}`,
+    );
+  const { start, rest } = await takeStart(body, size);
+  return { secrets: start, rest };
+}
+
 function headerObject(header: string | readonly string[] | undefined): Record<string, unknown> | undefined {
   if (typeof header !== 'string' || header === '') return undefined;
+  return parsed(Buffer.from(header, 'base64'));
+}
+
+/** undefined: it is no JSON object. */
+function parsed(bytes: Buffer): Record<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(Buffer.from(header, 'base64').toString('utf8'));
+    const value: unknown = JSON.parse(bytes.toString('utf8'));
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
   } catch {
     return undefined; // told by whoever needs it
