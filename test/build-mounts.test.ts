@@ -108,3 +108,29 @@ test('a secret may be as long as a file of keys', async () => {
   );
   assert.ok(said.includes(digest), said);
 });
+
+test('a cache begins with what a stage has, stays, and is another one for another owner', async () => {
+  const mount = '--mount=type=cache,target=/c,from=start,source=/s';
+  const context = contextOf([
+    ...[
+      'FROM busybox AS start',
+      'RUN mkdir -m 750 /s && echo first > /s/f && chown 5:6 /s',
+      'FROM busybox',
+      'ARG N',
+    ],
+    `RUN ${mount} stat -c %a:%u:%g /c && cat /c/* && echo $N > /c/$N`,
+    `RUN ${mount} ls /c`,
+    `RUN ${mount},uid=7,gid=8,sharing=locked stat -c own:%u:%g /c && ls /c`,
+    'RUN --mount=type=cache,target=/p,sharing=private,mode=0711,uid=9 stat -c %a:%u:%g /p',
+  ]);
+  const first = await build(context, '--build-arg', 'N=one');
+  assert.equal(first.code, 0, first.said);
+  assert.match(first.said, /\n750:5:6\nfirst\n -/);
+  assert.match(first.said, /\nf\none\n -/);
+  assert.match(first.said, /\nown:7:8\nf\n -/);
+  assert.match(first.said, /\n711:9:0\n -/);
+  const second = await build(context, '--build-arg', 'N=two');
+  assert.match(second.said, /\nfirst\none\n -/);
+  const wrong = contextOf(['FROM busybox', 'RUN --mount=type=cache,target=/c,sharing=often true']);
+  assert.match((await build(wrong)).said, /sharing "often" is none of shared, private, locked/);
+});

@@ -28,7 +28,7 @@ after(async () => {
 });
 
 /** A repository on loopback, with a hook and a configuration that must have no say. */
-async function startGit(): Promise<{ readonly url: string; stop(): void }> {
+async function startGit(): Promise<{ readonly url: string; readonly mother: string; stop(): void }> {
   const work = join(scratch, 'repo.git');
   mkdirSync(join(work, 'sub'), { recursive: true });
   const run = (...args: string[]): void => {
@@ -46,6 +46,21 @@ async function startGit(): Promise<{ readonly url: string; stop(): void }> {
   writeFileSync(join(work, 'sub/f'), 'later\n');
   run('commit', '-q', '-a', '-m', 'two');
   const port = await freePort();
+  mkdirSync(join(scratch, 'mother.git'));
+  const mother = (...args: string[]): void => {
+    const identity = ['-c', 'user.name=t', '-c', 'user.email=t@t', '-c', 'init.defaultBranch=main'];
+    execFileSync('git', [...identity, ...args], { cwd: join(scratch, 'mother.git'), stdio: 'pipe' });
+  };
+  mother('init', '-q');
+  writeFileSync(join(scratch, 'mother.git/Dockerfile'), 'FROM scratch\nCOPY child/sub /\n');
+  writeFileSync(
+    join(scratch, 'mother.git/.gitmodules'),
+    '[submodule "c"]\n\tpath = child\n\turl = ../repo.git\n',
+  );
+  mother('add', '.');
+  const first = execFileSync('git', ['rev-parse', 'v1'], { cwd: work, encoding: 'utf8' }).trim();
+  mother('update-index', '--add', '--cacheinfo', `160000,${first},child`);
+  mother('commit', '-q', '-m', 'with a submodule');
   const options = [
     '--reuseaddr',
     '--export-all',
@@ -63,7 +78,11 @@ async function startGit(): Promise<{ readonly url: string; stop(): void }> {
       return false;
     }
   });
-  return { url, stop: () => void process.kill(-(child.pid ?? 0), 'SIGTERM') };
+  return {
+    url,
+    mother: url.replace('repo.git', 'mother.git'),
+    stop: () => void process.kill(-(child.pid ?? 0), 'SIGTERM'),
+  };
 }
 
 function freePort(): Promise<number> {
@@ -102,6 +121,28 @@ test('a git repository is a context: at a tag, in a directory, whatever its attr
   const { code, said } = await build(`${git.url}#none`);
   assert.equal(code, 1);
   assert.match(said, /git fetch: .*none/);
+});
+
+test('submodules come with a repository, at the commit that it names; .git comes where it is asked for', async () => {
+  assert.equal((await build(git.mother)).code, 0);
+  assert.deepEqual(await files(), { Dockerfile: 'FROM scratch\nCOPY . /\n', f: 'main\n' });
+  served.set('/Dockerfile', Buffer.from(`FROM scratch\nADD --keep-git-dir ${git.mother} /m/\n`));
+  const { code, said } = await build(`${http}/Dockerfile`);
+  assert.equal(code, 0, said);
+  const made = await files();
+  assert.equal(made['m/child/sub/f'], 'main\n');
+  assert.match(made['m/.git/config'] ?? '', /bare = false[\s\S]*url = git:/);
+  const checkout = join(scratch, 'checkout');
+  const archive = join(scratch, 'saved.tar');
+  const [layer = ''] = JSON.parse(
+    execFileSync('tar', ['-xOf', archive, 'manifest.json'], { encoding: 'utf8' }),
+  )[0].Layers;
+  mkdirSync(checkout);
+  execFileSync('tar', ['-xz', '-C', checkout], { input: execFileSync('tar', ['-xOf', archive, layer]) });
+  const inside = (...args: string[]): string =>
+    execFileSync('git', ['-c', 'safe.directory=*', ...args], { cwd: join(checkout, 'm'), encoding: 'utf8' });
+  assert.match(inside('log', '--format=%s'), /^with a submodule\n/);
+  assert.equal(inside('status', '--porcelain', '--ignore-submodules'), '');
 });
 
 test('a URL is a context or a Dockerfile', async () => {

@@ -146,6 +146,8 @@ export interface BuildOptions {
   readonly target?: string | undefined;
   readonly platform?: string | undefined;
   readonly noCache?: boolean;
+  /** Images whose steps serve as a cache: they have to be built with the argument BUILDKIT_INLINE_CACHE=1. */
+  readonly cacheFrom?: readonly string[] | undefined;
   /** Base images are pulled even where the daemon has them. */
   readonly pull?: boolean;
   /** Nothing but the id is told. */

@@ -147,6 +147,7 @@ export class Images {
       },
       ...(cpus !== undefined && { cpuperiod: 100_000, cpuquota: Math.ceil(cpus * 100_000) }),
       ...{ keep: options.keepFailed || undefined, buildid: options.id, ssh: options.agents },
+      cachefrom: options.cacheFrom?.length ? JSON.stringify(options.cacheFrom) : undefined,
     };
     yield* readProgress(await this.#http.send('POST', '/image/build', { query, headers, body, signal }));
   }

@@ -35,6 +35,12 @@ export const command: Command = {
     { name: 'target', value: 'STAGE', help: 'the stage to build (default: the last one)' },
     { name: 'label', value: 'KEY=VALUE', repeats: true, help: 'label for the image' },
     { name: 'no-cache', help: 'run every step, whatever earlier builds have made' },
+    {
+      name: 'cache-from',
+      value: 'IMAGE',
+      repeats: true,
+      help: 'take steps from this image, which was built with --build-arg BUILDKIT_INLINE_CACHE=1',
+    },
     { name: 'pull', help: 'pull base images also where they are there' },
     { name: 'platform', value: 'OS/ARCHITECTURE', help: 'of base images' },
     {
@@ -77,6 +83,7 @@ export const command: Command = {
       ...{ args: buildArgs(options), labels: labelsOf(options), secrets: await secretsOf(options) },
       ...{
         noCache: options.flag('no-cache'),
+        cacheFrom: options.all('cache-from'),
         pull: options.flag('pull'),
         quiet,
         keepFailed: options.flag('keep'),

@@ -1,17 +1,15 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
-import { join, posix } from 'node:path';
+import { createHash } from 'node:crypto';
+import { posix } from 'node:path';
 import { HyperError } from '../errors.ts';
 import { uncompressed } from '../images/layers/decompress.ts';
 import type { LayerEntry } from '../images/layers/layer-index.ts';
-import { emptyRoot } from '../images/layers/tree.ts';
 import { openUrl } from '../open-url.ts';
 import { type BuildScope, nowOf } from './build-scope.ts';
 import type { CopyFlags } from './dockerfile/instruction.ts';
 import { fileNode } from './files/tree-changes.ts';
 import { type FoundSource, findSources } from './files/tree-copy.ts';
 import { bytesOf } from './files/tree-path.ts';
-import { gitTar, parseGitSource } from './git-source.ts';
+import { type GitSource, parseGitSource, takeGit } from './git-source.ts';
 
 /** What a COPY or ADD copies: files of a tree, or an archive that is unpacked at the target. */
 export type AddedSource =
@@ -33,7 +31,7 @@ export async function addSource(
   flags: CopyFlags,
 ): Promise<AddedSource[]> {
   const git = parseGitSource(text);
-  if (git) return [await fromGit(scope, text)];
+  if (git) return [await fromGit(scope, git, text, flags)];
   if (/^https?:\/\//i.test(text)) return [await fromUrl(scope, text, target, flags)];
   if (flags.checksum !== undefined)
     throw new HyperError('invalid-argument', `ADD --checksum: "${text}" is no URL`);
@@ -113,19 +111,13 @@ async function fromUrl(
   }
 }
 
-async function fromGit(scope: BuildScope, text: string): Promise<AddedSource> {
-  const { assembly, signal, directory } = scope;
-  const source = parseGitSource(text);
-  if (!source) throw new HyperError('invalid-argument', `ADD ${text}: it is no git repository`);
-  const repository = join(directory, `git-${randomUUID()}`);
-  await mkdir(repository, { recursive: true, mode: 0o700 });
-  try {
-    const root = emptyRoot();
-    const diffId = await assembly.takeContents(gitTar(source, repository, signal), `ADD ${text}`);
-    await assembly.apply(root, diffId, { plain: true });
-    const name = createHash('sha256').update(text).digest('hex');
-    return { kind: 'files', found: [{ path: '', name, node: root }], keepsOwner: false };
-  } finally {
-    await rm(repository, { recursive: true, force: true });
-  }
+async function fromGit(
+  scope: BuildScope,
+  source: GitSource,
+  text: string,
+  { keepGitDirectory }: CopyFlags,
+): Promise<AddedSource> {
+  const node = await takeGit(source, scope, { keepGitDirectory });
+  const name = createHash('sha256').update(text).digest('hex');
+  return { kind: 'files', found: [{ path: '', name, node }], keepsOwner: false };
 }

@@ -148,6 +148,11 @@ export class BuildMachine implements AsyncDisposable {
     return name;
   }
 
+  /** Unpacks a tar on a writable disk. */
+  unpack(disk: string, tar: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+    return extractTar(this.#builtin, `${GUEST_DISKS}/${disk}`, tar);
+  }
+
   /** Takes a disk out again, so that another machine may have it. */
   async removeDisk(name: string): Promise<void> {
     await this.#machine.detachDisk(name);
@@ -156,8 +161,7 @@ export class BuildMachine implements AsyncDisposable {
   /** A file in the machine's memory for a step to bind, of any length. Disposing empties it. */
   async addFile(file: Omit<InjectedFile, 'path'>): Promise<{ readonly source: string } & AsyncDisposable> {
     const name = `f${++this.#lastDisk}`;
-    const write = (content: Uint8Array): Promise<void> =>
-      extractTar(this.#builtin, `${GUEST_DISKS}/${name}`, tarOf({ ...file, content }));
+    const write = (content: Uint8Array): Promise<void> => this.unpack(name, tarOf({ ...file, content }));
     await write(file.content);
     return { source: `${name}/${FILE}`, [Symbol.asyncDispose]: () => write(new Uint8Array()) };
   }

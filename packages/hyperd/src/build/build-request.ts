@@ -15,6 +15,8 @@ export interface BuildRequest {
   readonly target?: string | undefined;
   readonly platform?: string | undefined;
   readonly noCache: boolean;
+  /** Images whose steps serve as a cache, where they tell of them. */
+  readonly cacheFrom: readonly string[];
   /** Base images are pulled even where they are there. */
   readonly pull: boolean;
   /** Nothing but the id is told. */

@@ -5,8 +5,10 @@ import type { TreeNode } from '../images/layers/tree.ts';
 import type { BuildMachine } from './build-machine.ts';
 import type { BuildOutput } from './build-output.ts';
 import type { BuildCache } from './cache.ts';
+import type { CacheDisk, CacheSharing } from './cache-disks.ts';
 import type { ImageDraft } from './image-draft.ts';
 import type { BuildPlan } from './plan.ts';
+import type { StageEnvironment } from './stage-environment.ts';
 
 /** What a stage or an image has for others to take from. */
 export interface LayerSource {
@@ -15,8 +17,20 @@ export interface LayerSource {
   tree(): Promise<TreeNode>;
 }
 
+/** What a step has made: a layer, or nothing. */
+export interface MadeStep {
+  /** Of everything that it depends on. */
+  readonly key: string;
+  readonly layer: ImageLayer | undefined;
+  /** RFC 3339. */
+  readonly created: string;
+}
+
 export interface StageResult extends LayerSource {
   readonly draft: ImageDraft;
+  readonly environment: StageEnvironment;
+  /** By its steps and those of the stages that it stands on. */
+  readonly made: readonly MadeStep[];
 }
 
 /** The ssh agents that the client forwards. */
@@ -32,6 +46,8 @@ export interface BuildParts {
   readonly plan: BuildPlan;
   readonly output: BuildOutput;
   readonly cache: BuildCache;
+  /** Steps that images of `--cache-from` bring, by key. */
+  readonly cachedElsewhere: ReadonlyMap<string, MadeStep>;
   readonly noCache: boolean;
   /** The files that the client has sent, without what is ignored. */
   readonly context: TreeNode;
@@ -49,7 +65,7 @@ export interface BuildParts {
   /** An image of this host, or pulled. */
   image(reference: string, platform: string | undefined): Promise<BaseImage>;
   /** A disk for a cache mount, which nobody else has until it is given back. */
-  cacheDisk(id: string): Promise<{ readonly path: string } & Disposable>;
+  cacheDisk(id: string, sharing: CacheSharing): Promise<CacheDisk>;
 }
 
 /** What all stages of one build share. */

@@ -4,6 +4,7 @@ import type { ImageLayer } from '../images/assembly/layer-sink.ts';
 import { Semaphore } from '../machines/semaphore.ts';
 import { BuildMachine, type MachineParts } from './build-machine.ts';
 import { type BuildParts, type BuildScope, createdOf, type StageResult } from './build-scope.ts';
+import { INLINE_CACHE_ARG, withInlineCache } from './inline-cache.ts';
 import { StageBuild } from './stage-build.ts';
 
 /** More machines of one build at once only take each other's time. */
@@ -41,7 +42,9 @@ export class Build {
     try {
       const results = await Promise.all(needed.map((index) => this.#stage(index)));
       const result = results[needed.indexOf(target)] as StageResult;
-      return { document: result.draft.document(createdOf(this.#scope)), layers: result.layers };
+      const document = result.draft.document(createdOf(this.#scope));
+      const wantsCache = this.#scope.args.get(INLINE_CACHE_ARG) === '1';
+      return { document: wantsCache ? withInlineCache(document, result) : document, layers: result.layers };
     } catch (error) {
       this.#stop.abort(); // the other stages are of no use without this one
       throw error;

@@ -1,12 +1,29 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { access, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { HyperError } from '../errors.ts';
 import type { ScratchDisks } from '../machines/scratch-disk.ts';
 import { Semaphore } from '../machines/semaphore.ts';
 
+export const CACHE_SHARING = ['shared', 'private', 'locked'] as const;
+/** Of several steps at once. `shared` and `locked`: they wait for each other; `private`: who finds it in use gets another. */
+export type CacheSharing = (typeof CACHE_SHARING)[number];
+
+/** Private caches of one id at once. */
+const MAX_PRIVATE = 32;
+
+/** A cache's disk, which nobody else has until it is disposed of. */
+export interface CacheDisk extends AsyncDisposable {
+  readonly path: string;
+  /** Nothing is on it yet. */
+  readonly isNew: boolean;
+  /** What it begins with is whole: a new one that never gets so far is removed. */
+  keep(): void;
+}
+
 /**
- * What `RUN --mount=type=cache` keeps from one build to the next: a disk for each cache. A disk has one user at a time, whatever sharing the mount asks for; the
- * others wait.
+ * What `RUN --mount=type=cache` keeps from one build to the next: a disk for each cache. A disk is in one machine at a time, so that steps that share it wait for
+ * each other.
  */
 export class CacheDisks {
   readonly #directory: string;
@@ -18,9 +35,9 @@ export class CacheDisks {
     this.#scratch = scratch;
   }
 
-  /** Resolves when nobody else has the disk. */
-  async acquire(id: string, signal: AbortSignal): Promise<{ readonly path: string } & Disposable> {
-    const path = join(this.#directory, `${createHash('sha256').update(id).digest('hex')}.img`);
+  /** Resolves when nobody else has the disk. Rejects `limit` where too many want one of their own. */
+  async acquire(id: string, sharing: CacheSharing, signal: AbortSignal): Promise<CacheDisk> {
+    const path = this.#place(id, sharing);
     const user = this.#users.get(path) ?? { turn: new Semaphore(1), count: 0 };
     this.#users.set(path, user);
     user.count++;
@@ -29,19 +46,53 @@ export class CacheDisks {
     };
     try {
       const place = await user.turn.enter(signal);
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-      await this.#scratch.ensure(path);
-      return {
-        path,
-        [Symbol.dispose]: () => {
+      try {
+        return await this.#open(path, () => {
           place[Symbol.dispose]();
           leave();
-        },
-      };
+        });
+      } catch (error) {
+        place[Symbol.dispose]();
+        throw error;
+      }
     } catch (error) {
       leave();
       throw error;
     }
+  }
+
+  async #open(path: string, release: () => void): Promise<CacheDisk> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const isNew = await access(path).then(
+      () => false,
+      () => true,
+    );
+    await this.#scratch.ensure(path);
+    let isKept = !isNew;
+    return {
+      ...{ path, isNew },
+      keep: () => {
+        isKept = true;
+      },
+      [Symbol.asyncDispose]: async () => {
+        if (!isKept) await rm(path, { force: true });
+        release();
+      },
+    };
+  }
+
+  #place(id: string, sharing: CacheSharing): string {
+    const pathOf = (name: string): string =>
+      join(this.#directory, `${createHash('sha256').update(name).digest('hex')}.img`);
+    if (sharing !== 'private') return pathOf(id);
+    for (let index = 0; index < MAX_PRIVATE; index++) {
+      const path = pathOf(index === 0 ? id : `${id}\n${index}`);
+      if (!this.#users.has(path)) return path;
+    }
+    throw new HyperError(
+      'limit',
+      `RUN --mount=type=cache: ${MAX_PRIVATE} steps have a cache "${id}" of their own`,
+    );
   }
 
   /** Removes the disks that nobody uses. */

@@ -1,5 +1,3 @@
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { HyperError } from '../errors.ts';
 import type { ImageAssembly } from '../images/assembly/assembly.ts';
 import { compressionOf } from '../images/layers/decompress.ts';
@@ -11,7 +9,7 @@ import { parseDockerfile } from './dockerfile/parse-dockerfile.ts';
 import { applyIgnoreFile, takeContext } from './files/build-context.ts';
 import { readSmallFile } from './files/image-users.ts';
 import { bytesOf } from './files/tree-path.ts';
-import { gitTar, parseGitSource } from './git-source.ts';
+import { parseGitSource, takeGit } from './git-source.ts';
 
 const DEFAULT_NAMES = ['Dockerfile', 'dockerfile'];
 const MAX_DOCKERFILE_BYTES = 4 << 20;
@@ -35,13 +33,7 @@ export interface OpenedContext {
 export async function openContext(request: BuildRequest, place: ContextPlace): Promise<OpenedContext> {
   const { remote = '', body } = request;
   const git = remote === '' ? undefined : parseGitSource(remote);
-  if (git) {
-    const repository = join(place.directory, 'context.git');
-    await mkdir(repository, { mode: 0o700 });
-    const context = await takeContext(gitTar(git, repository, place.signal), place.assembly);
-    await rm(repository, { recursive: true, force: true });
-    return fromTree(context, request, place);
-  }
+  if (git) return fromTree(await takeGit(git, place), request, place);
   if (remote !== '') return fromUrl(remote, request, place);
   return fromTree(await takeContext(body, place.assembly), request, place);
 }

@@ -5,6 +5,7 @@ import { chainIdOf } from '../images/digest.ts';
 import { emptyRoot } from '../images/layers/tree.ts';
 import type { BuildMachine } from './build-machine.ts';
 import type { BuildScope } from './build-scope.ts';
+import { cacheBind } from './cache-mount.ts';
 import { sourceNamed } from './copy-step.ts';
 import type { Mount } from './dockerfile/instruction.ts';
 import { TreeChanges } from './files/tree-changes.ts';
@@ -70,8 +71,10 @@ export class RunMounts {
       for (const mount of this.#mounts) {
         if (mount.type === 'bind') binds.push(await this.#bind(mount, machine));
         else if (mount.type === 'tmpfs') binds.push(this.#tmpfs(mount));
-        else if (mount.type === 'cache') binds.push(await this.#cache(mount, machine, undo));
-        else if (mount.type === 'secret') await this.#secret(mount, machine, { binds, files, env, undo });
+        else if (mount.type === 'cache') {
+          const target = this.#target(mount.fields);
+          binds.push(await cacheBind(this.#scope, this.#stage, mount, target, machine, undo));
+        } else if (mount.type === 'secret') await this.#secret(mount, machine, { binds, files, env, undo });
         else {
           const bind = await this.#ssh(mount, machine, undo);
           if (bind) binds.push(bind);
@@ -146,34 +149,6 @@ export class RunMounts {
       target: this.#target(fields),
       mode: 0o1777,
       ...(size !== undefined && { sizeBytes: sizeOf(size) }),
-    };
-  }
-
-  async #cache({ fields }: Mount, machine: BuildMachine, undo: (() => Promise<void>)[]): Promise<GuestBind> {
-    const target = this.#target(fields);
-    if (fields.has('from'))
-      throw new HyperError(
-        'unsupported',
-        'RUN --mount=type=cache,from=…: a cache that begins with the content of a stage is not supported',
-      );
-    const id = fields.get('id') ?? target;
-    const disk = await this.#scope.cacheDisk(id);
-    undo.push(async () => disk[Symbol.dispose]());
-    const name = await machine.addCacheDisk(disk.path);
-    undo.push(async () => {
-      try {
-        await machine.removeDisk(name);
-      } catch {
-        await machine[Symbol.asyncDispose](); // it is of no use any more, and must not keep the disk
-      }
-    });
-    return {
-      ...{ source: `${name}/data`, target, create: true, readOnly: isTrue(fields.get('readonly')) },
-      ...{
-        mode: modeOf(fields.get('mode') ?? '0755'),
-        uid: idOf(fields.get('uid')),
-        gid: idOf(fields.get('gid')),
-      },
     };
   }
 

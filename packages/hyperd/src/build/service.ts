@@ -15,8 +15,10 @@ import { type AgentSession, AgentSessions } from './agent-sessions.ts';
 import { Build } from './build.ts';
 import { BuildOutput, type Emit } from './build-output.ts';
 import type { BuildRequest } from './build-request.ts';
+import type { MadeStep } from './build-scope.ts';
 import type { BuildCache, CacheLimits } from './cache.ts';
 import { CacheDisks } from './cache-disks.ts';
+import { INLINE_CACHE_ARG, inlineCacheOf } from './inline-cache.ts';
 import { openContext } from './open-context.ts';
 import { planBuild } from './plan.ts';
 
@@ -138,7 +140,7 @@ class Builds implements BuildService {
   }
 
   async #build(request: BuildRequest, emit: Emit, signal: AbortSignal): Promise<Digest> {
-    for (const name of request.names) parseReference(name); // refused before anything is done
+    for (const name of [...request.names, ...request.cacheFrom]) parseReference(name); // refused before anything is done
     if (request.platform) parsePlatform(request.platform);
     const shape = shapeOf(request);
     const epoch = epochOf(request.args);
@@ -156,8 +158,10 @@ class Builds implements BuildService {
       const plan = planBuild(dockerfile, request);
       const output = new BuildOutput(tell, plan.needed);
       const { noCache, args, secrets, keepFailed } = request;
+      const cachedElsewhere = await this.#cachedElsewhere(assembly, request, { tell, signal });
       const build = new Build(
         {
+          cachedElsewhere,
           ...{ assembly, plan, output, cache, context, epoch, signal, directory },
           ...{ noCache, args, secrets, keepFailed },
           agents: {
@@ -165,7 +169,7 @@ class Builds implements BuildService {
             serve: (agent, connection) => this.#agents.serve(agentsOf, agent, connection),
           },
           stepTimeoutMs: request.stepTimeoutMs ?? DEFAULT_STEP_TIMEOUT_MS,
-          cacheDisk: (key) => this.#caches.acquire(key, signal),
+          cacheDisk: (key, sharing) => this.#caches.acquire(key, sharing, signal),
           image: (reference, platform) =>
             this.#image(assembly, reference, platform, request, { tell, signal }),
         },
@@ -184,6 +188,30 @@ class Builds implements BuildService {
       this.#directories.delete(directory);
       void this.#tidy();
     }
+  }
+
+  /** What the images of `--cache-from` have to offer. One that cannot be had only costs time. */
+  async #cachedElsewhere(
+    assembly: ImageAssembly,
+    request: BuildRequest,
+    told: { readonly tell: Emit; readonly signal: AbortSignal },
+  ): Promise<ReadonlyMap<string, MadeStep>> {
+    const steps = new Map<string, MadeStep>();
+    for (const reference of request.noCache ? [] : request.cacheFrom) {
+      try {
+        const image = await this.#image(assembly, reference, undefined, request, told);
+        const made = inlineCacheOf(image);
+        for (const step of made) steps.set(step.key, step);
+        if (made.length === 0)
+          await told.tell({
+            stream: `[Warning] cache from ${reference}: it tells of no steps; build it with --build-arg ${INLINE_CACHE_ARG}=1\n`,
+          });
+      } catch (error) {
+        told.signal.throwIfAborted();
+        await told.tell({ stream: `[Warning] cache from ${reference}: ${messageOf(error)}\n` });
+      }
+    }
+    return steps;
   }
 
   /** An image of this host; where it is missing, or newer ones are wanted, from its registry. */

@@ -2,10 +2,8 @@ import { posix } from 'node:path';
 import { isHyperError } from '../errors.ts';
 import type { ImageLayer } from '../images/assembly/layer-sink.ts';
 import { chainIdOf } from '../images/digest.ts';
-import type { RootfsLease } from '../images/image-service.ts';
 import type { TreeNode } from '../images/layers/tree.ts';
-import type { BuildMachine } from './build-machine.ts';
-import { type BuildScope, createdOf, nowOf, type StageResult } from './build-scope.ts';
+import { type BuildScope, createdOf, type MadeStep, nowOf, type StageResult } from './build-scope.ts';
 import { cacheKey } from './cache.ts';
 import { configure } from './configure.ts';
 import { CopyStep } from './copy-step.ts';
@@ -19,12 +17,10 @@ import { ImageDraft } from './image-draft.ts';
 import { RunMounts } from './run-mounts.ts';
 import { RunStep } from './run-step.ts';
 import { StageEnvironment } from './stage-environment.ts';
-
-/** More layers over the base than this are put together to one disk. */
-const MAX_OWN_DISKS = 6;
+import { StageMachine } from './stage-machine.ts';
 
 /** What a step makes: a layer, where it has changed anything. */
-type Made = ImageLayer | undefined;
+type Made = MadeStep['layer'];
 
 /** Builds one stage: its instructions one after the other, in a machine only where one of them has to run. */
 export class StageBuild {
@@ -35,9 +31,9 @@ export class StageBuild {
   #draft: ImageDraft;
   #layers: ImageLayer[];
   #tree: TreeNode | undefined;
-  #machine: BuildMachine | undefined;
-  /** A machine on its way. */
-  #starting: Promise<BuildMachine> | undefined;
+  readonly #machine: StageMachine;
+  /** What its steps have made so far, for a cache. */
+  #made: readonly MadeStep[] = [];
   /** Layers of the image that the stage began with. */
   #baseLayers = 0;
   /** Whether a RUN is still to come. */
@@ -51,6 +47,7 @@ export class StageBuild {
     this.#steps = place.count;
     this.#draft = ImageDraft.scratch(scope.plan.platform);
     this.#layers = [];
+    this.#machine = new StageMachine(scope, index);
     this.#environment = new StageEnvironment(scope, () => this.#draft);
   }
 
@@ -69,12 +66,15 @@ export class StageBuild {
         await this.#step(instruction);
       }
     } finally {
-      await this.#endMachine();
+      await this.#machine[Symbol.asyncDispose]();
       this.#scope.output.end(this.#index);
     }
     const layers = this.#layers;
     let tree = this.#tree && Promise.resolve(this.#tree);
-    return { draft: this.#draft, layers, tree: () => (tree ??= this.#scope.assembly.tree(layers)) };
+    return {
+      ...{ draft: this.#draft, environment: this.#environment, layers, made: this.#made },
+      tree: () => (tree ??= this.#scope.assembly.tree(layers)),
+    };
   }
 
   /** The stage's base, and the triggers that it brings. */
@@ -83,17 +83,25 @@ export class StageBuild {
     const { base, stage } = plan.stages[this.#index] as (typeof plan.stages)[number];
     if (base.kind === 'scratch') return this.#say(' --->\n');
     if (base.kind === 'stage') {
-      const { draft, layers } = await this.#scope.stage(base.index);
+      const { draft, layers, made, environment } = await this.#scope.stage(base.index);
+      this.#made = made;
+      this.#environment.inherit(environment);
       this.#draft = draft.copy();
       this.#layers = [...layers];
       this.#baseLayers = layers.length;
-      return this.#say(` ---> ${this.#shortId()}\n`);
+      await this.#say(` ---> ${this.#shortId()}\n`);
+      return this.#triggers();
     }
     const image = await this.#scope.image(base.reference, base.platform ?? stage.platform);
     this.#draft = ImageDraft.from(image.config);
     this.#layers = [...image.layers];
     this.#baseLayers = image.layers.length;
     await this.#say(` ---> ${image.id.slice(7, 19)}\n`);
+    await this.#triggers();
+  }
+
+  /** What the base has for whoever builds on it. */
+  async #triggers(): Promise<void> {
     const triggers = this.#draft.config.OnBuild ?? [];
     this.#draft.config.OnBuild = null;
     if (triggers.length > 0)
@@ -216,7 +224,7 @@ export class StageBuild {
       key,
       `RUN ${this.#environment.argsText()}${step.words.join(' ')} # buildkit`,
       async () => {
-        const machine = await this.#ensureMachine();
+        const machine = await this.#machine.ensure(this.#layers, this.#baseLayers);
         const layer = await step.run(machine, (tar) => this.#take(tar, instruction.text));
         await this.#applyToTree(layer);
         return layer.isEmpty ? undefined : layer;
@@ -236,6 +244,7 @@ export class StageBuild {
     if (cached) {
       await this.#say(' ---> Using cache\n');
       if (cached.layer) await this.#applyToTree(cached.layer);
+      this.#made = [...this.#made, { key, layer: cached.layer, created: cached.created }];
       await this.#add(cached.layer, text, cached.created, false);
       return;
     }
@@ -243,17 +252,21 @@ export class StageBuild {
     const layer = await work();
     const created = createdOf(this.#scope);
     this.#remember(key, layer, created);
+    this.#made = [...this.#made, { key, layer, created }];
     await this.#add(layer, text, created, isInMachine);
   }
 
+  /** What this host has made before, or an image that the client has named. */
   async #cached(key: string): Promise<{ readonly layer: Made; readonly created: string } | undefined> {
-    const { cache, noCache, assembly, epoch } = this.#scope;
-    const found = noCache ? undefined : cache.get(key);
-    if (!found) return undefined;
-    const created = epoch === undefined ? found.created : createdOf({ epoch });
-    if (!found.layer) return { layer: undefined, created };
-    const layer = await assembly.layer(found.layer);
-    return layer && { layer, created };
+    const { cache, cachedElsewhere, noCache, assembly, epoch } = this.#scope;
+    if (noCache) return undefined;
+    const found = cache.get(key);
+    const layer = found?.layer && (await assembly.layer(found.layer));
+    const known = found && (!found.layer || layer) ? { layer, created: found.created } : undefined;
+    const step = known ?? cachedElsewhere.get(key);
+    if (!step) return undefined;
+    if (!known) this.#remember(key, step.layer, step.created);
+    return { layer: step.layer, created: epoch === undefined ? step.created : createdOf({ epoch }) };
   }
 
   /** Once its blob is there: a row promises a whole layer. */
@@ -273,64 +286,14 @@ export class StageBuild {
   async #add(layer: Made, text: string, created: string, isInMachine: boolean): Promise<void> {
     if (layer && !layer.isEmpty) {
       this.#layers.push(layer);
-      if (this.#machine && !isInMachine)
-        await this.#machine.addLayer(await this.#scope.assembly.layerDisk(layer, this.#scope.signal));
+      if (!isInMachine) await this.#machine.addLayer(layer);
     }
     this.#draft.step(text, { isEmpty: !layer || layer.isEmpty, created });
   }
 
-  async #ensureMachine(): Promise<BuildMachine> {
-    if (this.#machine?.isFull) await this.#endMachine();
-    if (this.#machine) return this.#machine;
-    const leases = await this.#leases();
-    let machine: BuildMachine;
-    try {
-      machine = await this.#startMachine();
-    } catch (error) {
-      for (const lease of leases) lease[Symbol.dispose]();
-      throw error;
-    }
-    this.#machine = machine;
-    await machine.begin(leases);
-    return machine;
-  }
-
-  /** The disks of the machine: the base as it is, and a few layers on it each by itself, which is quicker than to put them together. */
-  async #leases(): Promise<RootfsLease[]> {
-    const { assembly, signal } = this.#scope;
-    const own = this.#layers.length - this.#baseLayers;
-    const bottom = this.#baseLayers > 0 && own <= MAX_OWN_DISKS ? this.#baseLayers : this.#layers.length;
-    const leases: RootfsLease[] = [];
-    try {
-      leases.push(await assembly.rootfs(this.#layers.slice(0, bottom), signal));
-      for (const layer of this.#layers.slice(bottom)) leases.push(await assembly.layerDisk(layer, signal));
-      return leases;
-    } catch (error) {
-      for (const lease of leases) lease[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  /** The machine that is on its way already, or a new one. */
-  #startMachine(): Promise<BuildMachine> {
-    const starting = this.#starting ?? this.#scope.startMachine(this.#index);
-    this.#starting = undefined;
-    return starting;
-  }
-
-  /** Something has to be made anew: whatever has to run after it will, so its machine may start meanwhile. */
+  /** Something has to be made anew: whatever has to run after it will, too. */
   #expectRun(): void {
-    if (this.#machine || this.#starting || !this.#hasRunAhead) return;
-    this.#starting = this.#scope.startMachine(this.#index);
-    this.#starting.catch(() => undefined); // told when the machine is needed
-  }
-
-  async #endMachine(): Promise<void> {
-    const starting = this.#starting;
-    this.#starting = undefined;
-    const machine = this.#machine ?? (await starting?.catch(() => undefined));
-    this.#machine = undefined;
-    await machine?.[Symbol.asyncDispose]();
+    if (this.#hasRunAhead) this.#machine.expect();
   }
 
   async #keep(layer: ImageLayer): Promise<void> {

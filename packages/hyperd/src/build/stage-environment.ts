@@ -33,6 +33,12 @@ export class StageEnvironment {
     return text;
   }
 
+  /** The arguments of the stage that this one stands on. */
+  inherit(base: StageEnvironment): void {
+    for (const [name, value] of base.#args) this.#args.set(name, value);
+    for (const name of base.#declared) this.#declared.add(name);
+  }
+
   setEnv(name: string, value: string): void {
     this.#draft().setEnv(name, value);
     this.#args.delete(name);

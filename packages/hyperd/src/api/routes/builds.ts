@@ -26,6 +26,7 @@ const Anything = Type.Object({});
 const UNUSED = 'taken and not used: a step has a machine of its own';
 /** Of all secrets of a build, as JSON of base64. */
 const MAX_SECRETS_BYTES = 4 << 20;
+const MAX_NAMES = 32;
 /** Builds and ssh agents. */
 const ID = /^[\w.-]{1,128}$/;
 const MAX_STEP_TIMEOUT_S = 7 * 86_400;
@@ -63,7 +64,11 @@ function buildRoute(builds: BuildService): PlainRoute {
       keep: flag('what a failed step has left becomes an image, to look into'),
       'memswap, cpushares, shmsize': integer(UNUSED),
       'cpusetcpus, cpusetmems, cgroupparent, isolation, networkmode': UNUSED,
-      'ulimits, cachefrom': jsonText(UNUSED, Anything),
+      cachefrom: jsonText(
+        'names of images, made here or elsewhere with the build argument `BUILDKIT_INLINE_CACHE=1`, whose steps serve as a cache; pulled where they are missing',
+        Type.Array(Type.String()),
+      ),
+      ulimits: jsonText(UNUSED, Anything),
     },
     answers: {
       200: {
@@ -150,6 +155,7 @@ async function requestOf({ parameters, headers, body }: Call): Promise<BuildRequ
     platform: text('platform'),
     ...{ noCache: parameters.flag('nocache'), pull: parameters.flag('pull'), quiet: parameters.flag('q') },
     keepFailed: parameters.flag('keep'),
+    cacheFrom: namesOf(parameters, 'cachefrom'),
     secrets: prelude.secrets ? secretsIn(parsed(prelude.secrets)) : secretsOf(headers['x-build-secrets']),
     auths: authsOf(headers['x-registry-config']),
     memoryBytes: parameters.integer('memory') || undefined,
@@ -162,6 +168,15 @@ function vcpusOf(parameters: Parameters): number | undefined {
   const quota = parameters.integer('cpuquota');
   const period = parameters.integer('cpuperiod') || 100_000;
   return quota && quota > 0 ? Math.ceil(quota / period) : undefined;
+}
+
+/** A JSON array of texts; Docker's clients send `null` as well. */
+function namesOf(parameters: Parameters, name: string): string[] {
+  const text = parameters.text(name).trim();
+  const names = text === '' ? [] : (parseJson(text, name) ?? []);
+  if (Array.isArray(names) && names.length <= MAX_NAMES && names.every((one) => typeof one === 'string'))
+    return names.filter((one) => one !== '');
+  throw new HyperError('invalid-argument', `read ${name}: want a JSON array of at most ${MAX_NAMES} names`);
 }
 
 /** A JSON object of texts; `null` is absent. */

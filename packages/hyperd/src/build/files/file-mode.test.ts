@@ -5,7 +5,8 @@ import { parseFileMode } from './file-mode.ts';
 
 const modes: readonly (readonly [string, number, boolean, number])[] = [
   ['755', 0o600, false, 0o755],
-  ['4755', 0o600, false, 0o755],
+  ['4755', 0o600, false, 0o4755],
+  ['644', 0o4755, false, 0o644],
   ['u=rwX,go=rX', 0o640, false, 0o644],
   ['u=rwX,go=rX', 0o640, true, 0o755],
   ['a+x', 0o640, false, 0o751],

@@ -8,7 +8,7 @@ const WHO: Readonly<Record<string, number>> = { u: 0o4700, g: 0o2070, o: 0o1007,
 /** Throws `invalid-argument`. */
 export function parseFileMode(text: string): FileMode {
   if (/^[0-7]{1,5}$/.test(text)) {
-    const mode = Number.parseInt(text, 8) & 0o777; // no more in a number, as with BuildKit
+    const mode = Number.parseInt(text, 8) & 0o7777;
     return () => mode;
   }
   const clauses = text.split(',').map((clause) => /^([ugoa]*)((?:[-+=][rwxXst]*)+)$/.exec(clause));
