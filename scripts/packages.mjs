@@ -26,6 +26,7 @@ export const TEST_PACKAGES = [
   'groff-base',
   'iproute2',
   'nftables',
+  'iptables',
   'openssl',
   'openssh-client',
 ];

@@ -147,11 +147,16 @@ export async function hostSubnets(): Promise<{ readonly subnet: Subnet; readonly
   });
 }
 
+/** The devices that lead to the world, the preferred one first. */
+export async function hostUplinks(): Promise<string[]> {
+  const routes = JSON.parse(await runHostTool('ip', ['-json', '-4', 'route', 'show', 'default'])) as Route[];
+  return [...new Set(routes.flatMap(({ dev = '' }) => (isDeviceName(dev) ? [dev] : [])))];
+}
+
 /** The MTU of the device that leads to the world, else Ethernet's. */
 export async function hostMtu(): Promise<number> {
-  const routes = JSON.parse(await runHostTool('ip', ['-json', '-4', 'route', 'show', 'default'])) as Route[];
-  const device = routes[0]?.dev ?? '';
-  const found = isDeviceName(device) ? await link(device) : undefined;
+  const [device] = await hostUplinks();
+  const found = device === undefined ? undefined : await link(device);
   return Math.min(found?.mtu ?? DEFAULT_MTU, MAX_MTU);
 }
 

@@ -5,7 +5,7 @@ import { HyperError, messageOf } from '../errors.ts';
 const TIMEOUT_MS = 30_000;
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 const CAP_NET_ADMIN = 12n;
-const PACKAGES = { ip: 'iproute2', bridge: 'iproute2', nft: 'nftables' } as const;
+const PACKAGES = { ip: 'iproute2', bridge: 'iproute2', nft: 'nftables', iptables: 'iptables' } as const;
 
 export type HostTool = keyof typeof PACKAGES;
 

@@ -8,6 +8,7 @@ import type { Ailment } from '../upkeep/index.ts';
 import { AddressBook } from './address-book.ts';
 import { type Device, Devices, markOf } from './devices.ts';
 import { NameServers } from './dns/name-servers.ts';
+import { DockerUser } from './docker-user.ts';
 import { examineNetworks } from './examine-networks.ts';
 import { Filter } from './filter.ts';
 import { mayChangeNetwork } from './host-tools.ts';
@@ -62,6 +63,7 @@ export class Networks implements AsyncDisposable {
   readonly #addresses: AddressBook;
   readonly #devices: Devices;
   readonly #filter: Filter;
+  readonly #dockerUser: DockerUser;
   readonly #names: NameServers;
   readonly #networks = new Map<string, Network>();
   #changes: Promise<unknown> = Promise.resolve();
@@ -78,6 +80,7 @@ export class Networks implements AsyncDisposable {
     const mark = markOf(root);
     this.#devices = new Devices(mark);
     this.#filter = new Filter(mark, settings);
+    this.#dockerUser = new DockerUser(mark);
     this.#names = new NameServers(logger);
     for (const network of this.#records.networks()) this.#networks.set(network.name, network);
   }
@@ -272,6 +275,7 @@ export class Networks implements AsyncDisposable {
       );
     for (const { name } of devices) await this.#devices.removeDevice(name);
     await this.#filter.removeTables();
+    await this.#dockerUser.withdraw();
     return devices;
   }
 
@@ -317,7 +321,7 @@ export class Networks implements AsyncDisposable {
           `change the default network from "${found}" to "${wanted}": pod "${user.pod}" is on it; configure it as it was, and remove the pod first`,
         );
       await this.#devices.removeDevice(known.bridge);
-      await this.#filter.removeNetwork(known);
+      await this.#removeRules(known);
       this.#records.remove(known);
       this.#networks.delete(DEFAULT_NETWORK);
     }
@@ -337,7 +341,7 @@ export class Networks implements AsyncDisposable {
     this.#networks.delete(name);
     try {
       await this.#names.close(network);
-      await this.#filter.removeNetwork(network);
+      await this.#removeRules(network);
       await this.#devices.removeDevice(network.bridge);
       this.#records.remove(network);
       this.#events.network(network, 'destroy');
@@ -362,7 +366,7 @@ export class Networks implements AsyncDisposable {
       return made;
     } catch (error) {
       this.#networks.delete(made.name);
-      await this.#filter.removeNetwork(made);
+      await this.#removeRules(made);
       await this.#devices.removeDevice(made.bridge);
       this.#records.remove(made);
       throw error;
@@ -381,6 +385,12 @@ export class Networks implements AsyncDisposable {
   async #raise(network: Network): Promise<void> {
     await this.#filter.addNetwork(network);
     await this.#devices.ensureBridge(network);
+    if (this.#settings.filters) await this.#dockerUser.admit(network.bridge);
     await this.#names.open(network);
+  }
+
+  async #removeRules(network: Network): Promise<void> {
+    await this.#filter.removeNetwork(network);
+    await this.#dockerUser.withdraw(network.bridge);
   }
 }
