@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createNetServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { eventually, startDaemon } from './support/daemon.ts';
 import { layerTar } from './support/images.ts';
@@ -180,4 +180,31 @@ test('ADD takes what has the digest that it is told, and nothing else', async ()
   const { code, said } = await add('0'.repeat(64));
   assert.equal(code, 1);
   assert.match(said, /digest mismatch/);
+});
+
+test('COPY keeps the directories above its sources with --parents, and leaves out what --exclude names', async () => {
+  const context = join(scratch, 'parents');
+  for (const name of ['a/b/c.txt', 'a/b/d.log', 'a/e.txt', 'a/keep/f.log', 'g.txt']) {
+    mkdirSync(dirname(join(context, name)), { recursive: true });
+    writeFileSync(join(context, name), `${name}\n`);
+  }
+  const lines = [
+    ...['FROM scratch AS one', 'COPY --parents a/b/c.txt a/e.txt g.txt /p/', 'COPY --parents a/*/*.log /w/'],
+    ...['COPY --exclude=**/*.log --exclude=g.txt . /x/', 'COPY --parents ./a/./b/c.txt /pivot/'],
+    ...[
+      'FROM scratch',
+      'COPY --from=one --exclude=*.txt /p/ /from/',
+      'COPY --from=one --parents /p/a/b /stage/',
+    ],
+    ...['COPY --from=one / /one/'],
+  ];
+  writeFileSync(join(context, 'Dockerfile'), `${lines.join('\n')}\n`);
+  writeFileSync(join(context, '.dockerignore'), 'Dockerfile\n.dockerignore\n');
+  const { code, said } = await build(context);
+  assert.equal(code, 0, said);
+  assert.deepEqual(Object.keys(await files()).sort(), [
+    ...['from/a/b/c.txt', 'from/a/e.txt'],
+    ...['one/p/a/b/c.txt', 'one/p/a/e.txt', 'one/p/g.txt', 'one/pivot/b/c.txt', 'one/w/a/b/d.log'],
+    ...['one/w/a/keep/f.log', 'one/x/a/b/c.txt', 'one/x/a/e.txt', 'stage/p/a/b/c.txt'],
+  ]);
 });

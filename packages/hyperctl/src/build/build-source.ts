@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { IgnorePatterns } from '../../../hyperd/src/build/files/ignore-patterns.ts';
+import { uniqueName } from '../unique-name.ts';
 import { UsageError } from '../usage-error.ts';
 import { type ContextFile, packContext } from './pack-context.ts';
 
@@ -45,7 +45,7 @@ async function fromDirectory(
   let dockerfile = inside;
   if (dockerfile === undefined || file === '-') {
     const content = file === '-' ? await readAll(stdin) : await readFile(file as string);
-    dockerfile = `.dockerfile.${randomBytes(8).toString('hex')}`;
+    dockerfile = `.dockerfile.${uniqueName()}`;
     extra.push({ name: dockerfile, content });
   }
   const ignore = await ignorePatterns(directory, dockerfile);

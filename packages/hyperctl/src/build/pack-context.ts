@@ -1,5 +1,14 @@
-import type { Dirent, Stats } from 'node:fs';
-import { lstat, open, readdir, readlink } from 'node:fs/promises';
+import {
+  closeSync,
+  type Dirent,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  type Stats,
+} from 'node:fs';
 import { Readable } from 'node:stream';
 import type { IgnorePatterns } from '../../../hyperd/src/build/files/ignore-patterns.ts';
 import { TAR_END, tarHeader, tarPadding } from '../../../hyperd/src/tar/tar-writer.ts';
@@ -25,10 +34,26 @@ export interface PackOptions {
  * looked into, unless an exception may lie in them. Without a directory only the extra files are packed. Sockets and devices are left out.
  */
 export function packContext(directory: string | undefined, options: PackOptions): Readable {
-  return Readable.from(entries(directory, options), { objectMode: false });
+  return Readable.from(inLargePieces(entries(directory, options)), { objectMode: false });
 }
 
-async function* entries(directory: string | undefined, options: PackOptions): AsyncGenerator<Buffer> {
+/** A request's body costs by its pieces more than by its bytes. */
+function* inLargePieces(source: Iterable<Buffer>): Generator<Buffer> {
+  let parts: Buffer[] = [];
+  let sizeBytes = 0;
+  for (const part of source) {
+    parts.push(part);
+    sizeBytes += part.length;
+    if (sizeBytes < READ_BYTES) continue;
+    yield Buffer.concat(parts, sizeBytes);
+    parts = [];
+    sizeBytes = 0;
+  }
+  yield Buffer.concat(parts, sizeBytes);
+}
+
+/** Files are read in place: there is nothing else to do meanwhile, and thousands of small ones are read in a fraction of the time. */
+function* entries(directory: string | undefined, options: PackOptions): Generator<Buffer> {
   if (directory !== undefined) yield* packDirectory(Buffer.from(directory), '', options);
   for (const { name, content } of options.extra) {
     yield header(latin1(name), { mode: 0o644, mtimeMs: 0 }, 'file', content.length);
@@ -39,9 +64,9 @@ async function* entries(directory: string | undefined, options: PackOptions): As
 }
 
 /** `below`: names as bytes in latin1, as tar headers take them. */
-async function* packDirectory(path: Buffer, below: string, options: PackOptions): AsyncGenerator<Buffer> {
+function* packDirectory(path: Buffer, below: string, options: PackOptions): Generator<Buffer> {
   const { ignore, always } = options;
-  const children = await readdir(path, { withFileTypes: true, encoding: 'latin1' as BufferEncoding });
+  const children = readdirSync(path, { withFileTypes: true, encoding: 'latin1' as BufferEncoding });
   children.sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const child of children as Dirent[]) {
     const name = below === '' ? child.name : `${below}/${child.name}`;
@@ -52,32 +77,36 @@ async function* packDirectory(path: Buffer, below: string, options: PackOptions)
       (ignore?.hasExceptions || [...always].some((kept) => kept.startsWith(`${text}/`)));
     if (isIgnored && !leadsToKept) continue;
     const childPath = Buffer.concat([path, Buffer.from('/'), Buffer.from(child.name, 'latin1')]);
-    if (!isIgnored) yield* packEntry(childPath, name, await lstat(childPath));
+    if (!isIgnored) yield* packEntry(childPath, name, lstatSync(childPath));
     if (child.isDirectory()) yield* packDirectory(childPath, name, options);
   }
 }
 
-async function* packEntry(path: Buffer, name: string, status: Stats): AsyncGenerator<Buffer> {
+function* packEntry(path: Buffer, name: string, status: Stats): Generator<Buffer> {
   if (status.isDirectory()) yield header(`${name}/`, status, 'directory');
   else if (status.isSymbolicLink())
-    yield header(name, status, 'symlink', 0, (await readlink(path, 'buffer')).toString('latin1'));
+    yield header(name, status, 'symlink', 0, readlinkSync(path, 'buffer').toString('latin1'));
   else if (status.isFIFO()) yield header(name, status, 'fifo');
   else if (status.isFile()) yield* packFile(path, name);
 }
 
 /** As long as it was when it was opened, whatever happens to it meanwhile. */
-async function* packFile(path: Buffer, name: string): AsyncGenerator<Buffer> {
-  await using file = await open(path, 'r');
-  const status = await file.stat();
-  yield header(name, status, 'file', status.size);
-  for (let left = status.size; left > 0; ) {
-    const buffer = Buffer.allocUnsafe(Math.min(left, READ_BYTES));
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, status.size - left);
-    const part = bytesRead === 0 ? Buffer.alloc(buffer.length) : buffer.subarray(0, bytesRead);
-    yield part;
-    left -= part.length;
+function* packFile(path: Buffer, name: string): Generator<Buffer> {
+  const file = openSync(path, 'r');
+  try {
+    const status = fstatSync(file);
+    yield header(name, status, 'file', status.size);
+    for (let left = status.size; left > 0; ) {
+      const buffer = Buffer.allocUnsafe(Math.min(left, READ_BYTES));
+      const bytesRead = readSync(file, buffer, 0, buffer.length, status.size - left);
+      const part = bytesRead === 0 ? buffer.fill(0) : buffer.subarray(0, bytesRead);
+      yield part;
+      left -= part.length;
+    }
+    yield tarPadding(status.size);
+  } finally {
+    closeSync(file);
   }
-  yield tarPadding(status.size);
 }
 
 function header(

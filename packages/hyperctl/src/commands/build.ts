@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { ProgressMessage } from '@hyperd/client';
 import { buildSource } from '../build/build-source.ts';
@@ -8,6 +7,7 @@ import type { Command, CommandContext, Terminal } from '../command.ts';
 import { allCredentials } from '../credentials/credentials.ts';
 import type { Options } from '../options.ts';
 import { ProgressView } from '../progress-view.ts';
+import { uniqueName } from '../unique-name.ts';
 import { UsageError } from '../usage-error.ts';
 
 const UNITS: Readonly<Record<string, number>> = { b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
@@ -73,9 +73,9 @@ export const command: Command = {
     const quiet = options.flag('quiet') || options.text('progress') === 'quiet';
     const source = await buildSource(operands[0] ?? '', options.text('file'), terminal.stdin);
     const view = new BuildView(terminal, quiet);
-    const id = randomUUID();
     await using agents = await openSshAgents(options.all('ssh'));
-    using _forwarding = await forwardSshAgents(client, id, agents.sockets);
+    const id = agents.sockets.size > 0 ? uniqueName() : undefined;
+    using _forwarding = id === undefined ? undefined : await forwardSshAgents(client, id, agents.sockets);
     const messages = client.images.build({
       ...source,
       ...{ id, agents: [...agents.sockets.keys()] },

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
@@ -6,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Command } from '../command.ts';
 import { keyValueObject } from '../key-values.ts';
 import { SignalForwarder } from '../signals.ts';
+import { uniqueName } from '../unique-name.ts';
 import { UsageError } from '../usage-error.ts';
 import { write } from '../write.ts';
 
@@ -61,7 +61,7 @@ async function writeTo(stdout: NodeJS.WriteStream, archive: Readable): Promise<v
 /** The archive takes the file's place only when it is whole. What is no plain file (a pipe, a device) is written to as it is. */
 async function writeFile(path: string, archive: Readable): Promise<void> {
   const isPlain = await isPlainOrMissing(path);
-  const target = isPlain ? `${path}.${randomUUID()}` : path;
+  const target = isPlain ? `${path}.${uniqueName()}` : path;
   const file = createWriteStream(target, { flags: isPlain ? 'wx' : 'w', highWaterMark: WRITE_BYTES });
   try {
     await pipeline(archive, file);

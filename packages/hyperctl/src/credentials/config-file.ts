@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir, open, readFile, realpath, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { uniqueName } from '../unique-name.ts';
 
 /** What a registry's entry may hold. `auth` is base64 of `USER:PASSWORD`. */
 export interface StoredAuth {
@@ -50,7 +50,7 @@ function parsed(text: string): unknown {
 /** Puts `config` in the file's place, whole or not at all, for its owner's eyes only. A link to the file stays one. */
 export async function writeConfig(config: DockerConfig): Promise<void> {
   const path = await followed(configPath());
-  const draft = `${path}.${randomUUID()}`;
+  const draft = `${path}.${uniqueName()}`;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     {

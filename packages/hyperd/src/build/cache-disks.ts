@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { access, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { access, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError } from '../errors.ts';
 import type { ScratchDisks } from '../machines/scratch-disk.ts';
@@ -9,6 +9,8 @@ export const CACHE_SHARING = ['shared', 'private', 'locked'] as const;
 /** Of several steps at once. `shared` and `locked`: they wait for each other; `private`: who finds it in use gets another. */
 export type CacheSharing = (typeof CACHE_SHARING)[number];
 
+/** Stands beside a disk that is not yet what it is to begin with. */
+const UNFINISHED = '.new';
 /** Private caches of one id at once. */
 const MAX_PRIVATE = 32;
 
@@ -18,7 +20,7 @@ export interface CacheDisk extends AsyncDisposable {
   /** Nothing is on it yet. */
   readonly isNew: boolean;
   /** What it begins with is whole: a new one that never gets so far is removed. */
-  keep(): void;
+  keep(): Promise<void>;
 }
 
 /**
@@ -62,20 +64,17 @@ export class CacheDisks {
   }
 
   async #open(path: string, release: () => void): Promise<CacheDisk> {
+    const mark = `${path}${UNFINISHED}`;
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    const isNew = await access(path).then(
-      () => false,
-      () => true,
-    );
+    if (await exists(mark)) await rm(path, { force: true }); // of a daemon that has died meanwhile
+    const isNew = !(await exists(path));
+    if (isNew) await writeFile(mark, '');
     await this.#scratch.ensure(path);
-    let isKept = !isNew;
     return {
       ...{ path, isNew },
-      keep: () => {
-        isKept = true;
-      },
+      keep: () => rm(mark, { force: true }),
       [Symbol.asyncDispose]: async () => {
-        if (!isKept) await rm(path, { force: true });
+        if (await exists(mark)) for (const file of [path, mark]) await rm(file, { force: true });
         release();
       },
     };
@@ -98,16 +97,23 @@ export class CacheDisks {
   /** Removes the disks that nobody uses. */
   async prune(): Promise<void> {
     for (const name of await readdir(this.#directory)) {
-      const path = join(this.#directory, name);
-      if (!this.#users.has(path)) await rm(path, { force: true });
+      const disk = join(this.#directory, name.replace(/\.img.*$/, '.img'));
+      if (!this.#users.has(disk)) await rm(join(this.#directory, name), { force: true });
     }
   }
 
   /** Bytes that they take on the host's disk. */
   async usageBytes(): Promise<number> {
     let bytes = 0;
-    for (const name of await readdir(this.#directory))
+    for (const name of (await readdir(this.#directory)).filter((file) => file.endsWith('.img')))
       bytes += (await stat(join(this.#directory, name))).blocks * 512;
     return bytes;
   }
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }

@@ -45,7 +45,7 @@ export async function cacheBind(
     }
   });
   if (start && disk.isNew) await machine.unpack(name, start.tar());
-  disk.keep();
+  await disk.keep();
   return {
     ...{ source: `${name}/${DATA}`, target, create: true, readOnly: isTrue(fields.get('readonly')) },
     ...{

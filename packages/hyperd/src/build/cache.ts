@@ -47,11 +47,13 @@ export function createBuildCache({ db, transact }: State): BuildCache {
   const layers = db.prepare('SELECT DISTINCT diff_id, digest FROM build_cache WHERE diff_id IS NOT NULL');
   const byUse = db.prepare('SELECT key, diff_id, size_bytes, used_at FROM build_cache ORDER BY used_at DESC');
   const remove = db.prepare('DELETE FROM build_cache WHERE key = ?');
+  /** Written down with the next prune, which ends every build: a commit for each hit would cost more than the hit saves. */
+  const used = new Map<string, number>();
   return {
     get(key) {
       const row = get.get(key);
       if (!row) return undefined;
-      use.run(Date.now(), key);
+      used.set(key, Date.now());
       const blob = {
         mediaType: row.media_type as string,
         digest: row.digest as Digest,
@@ -62,6 +64,7 @@ export function createBuildCache({ db, transact }: State): BuildCache {
     },
     put(key, { layer, created }, sizeBytes) {
       const { mediaType = null, digest = null, size = null } = layer?.blob ?? {};
+      used.delete(key);
       put.run(key, layer?.diffId ?? null, mediaType, digest, size, created, sizeBytes, Date.now());
     },
     layers: () =>
@@ -71,6 +74,8 @@ export function createBuildCache({ db, transact }: State): BuildCache {
       const kept = new Set<unknown>();
       let [bytes, removed] = [0, 0];
       transact(() => {
+        for (const [key, time] of used) use.run(time, key);
+        used.clear();
         for (const row of byUse.all()) {
           if (!kept.has(row.diff_id)) bytes += row.size_bytes as number;
           if ((row.used_at as number) >= oldest && bytes <= maxBytes) kept.add(row.diff_id);

@@ -111,11 +111,11 @@ export class CopyStep {
         continue;
       }
       const reader = new TreeDigests(contents, { withOwners: source.keepsOwner });
-      for (const { node, name, path } of source.found)
+      for (const { node, name, path, keptPath = path } of source.found)
         digests.push([
           await reader.of(node, name, this.#exclude),
           name,
-          this.#request.instruction.flags.parents ? path : '',
+          this.#request.instruction.flags.parents ? keptPath : '',
         ]);
     }
     return digests;

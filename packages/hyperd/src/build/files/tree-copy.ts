@@ -23,6 +23,8 @@ export interface CopyRules {
 export interface FoundSource {
   /** Real path in the source tree. */
   readonly path: string;
+  /** What `--parents` keeps of it, where that is not all: the part behind `/./`. */
+  readonly keptPath?: string;
   readonly node: TreeNode;
   /** Of the last name as it was asked for: a link's own. */
   readonly name: string;
@@ -30,6 +32,17 @@ export interface FoundSource {
 
 /** What `pattern` means in a tree: one path, or all that match. Throws `not-found` for a path that is not there. */
 export function findSources(tree: TreeNode, pattern: string, shown: string): FoundSource[] {
+  const pivot = pattern.indexOf('/./');
+  if (pivot < 0) return findAll(tree, pattern, shown);
+  const { path: above } = resolvePath(tree, pattern.slice(0, pivot), { followLast: true });
+  return findAll(tree, pattern, shown).map((source) =>
+    source.path.startsWith(`${above}/`)
+      ? { ...source, keptPath: source.path.slice(above.length + 1) }
+      : source,
+  );
+}
+
+function findAll(tree: TreeNode, pattern: string, shown: string): FoundSource[] {
   const names = namesOf(pattern);
   const first = names.findIndex(isPattern);
   if (first < 0) {
@@ -89,11 +102,11 @@ export class TreeCopy {
    * Copies one source to a target, which ends in a slash where it is a directory. Of a directory its content is copied. Throws `invalid-argument` where a file
    * and a directory are in each other's way.
    */
-  copy({ path, node, name }: FoundSource, target: string): void {
+  copy({ path, keptPath = path, node, name }: FoundSource, target: string): void {
     const isDirectory = node.type === 'directory';
-    const kept = this.#rules.parents ? parentOf(path) : '';
+    const kept = this.#rules.parents ? parentOf(keptPath) : '';
     let place = this.#resolve(target);
-    if (kept !== '') place = this.#keepParents(path, place);
+    if (kept !== '') place = this.#keepParents(kept, place);
     const existing = this.#changes.at(place);
     if (this.#rules.parents || (!isDirectory && (target.endsWith('/') || existing?.type === 'directory')))
       place = joined(place, name);
@@ -109,8 +122,8 @@ export class TreeCopy {
   }
 
   /** Directories on the way to the source come along, as they are there. */
-  #keepParents(path: string, place: string): string {
-    const parent = joined(place, parentOf(path));
+  #keepParents(kept: string, place: string): string {
+    const parent = joined(place, kept);
     this.#changes.makeDirectories(parent, this.#rules.parentOwner);
     return parent;
   }
