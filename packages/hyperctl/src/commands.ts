@@ -86,7 +86,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('ports', 'List, add or delete published ports of a pod', () => import('./commands/ports.ts')),
   entry(
     'network',
-    'Create, list, describe or remove networks of pods',
+    'Create, list, describe or remove networks of pods, or put a pod on one',
     () => import('./commands/network.ts'),
   ),
   entry(
