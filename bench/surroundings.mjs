@@ -102,9 +102,17 @@ async function startHyperd(directory, hyper, { kernel, initrd, ownGuest }) {
     /** Machines outlive their daemon: they are ended with it. */
     async end() {
       await stopDaemon(daemon.child);
-      for (const pid of machinePids(root)) process.kill(pid, 'SIGKILL');
+      for (const pid of machinePids(root)) killIfThere(pid);
     },
   };
+}
+
+function killIfThere(pid) {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
 }
 
 /** QEMU processes whose files lie below `root`. */
