@@ -22,6 +22,9 @@ export interface FloorOptions {
   readonly kernel: string;
   readonly initrd: string;
   readonly networkGuard: string;
+  readonly confine: string;
+  readonly readable: readonly string[];
+  readonly resolvConf: string;
   /** Root file system of the image, a VMDK. */
   readonly rootfs: string;
   /** What a process has had of the processor so far. */

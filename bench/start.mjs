@@ -1,5 +1,5 @@
 // How long until a container says something, from whatever the machine comes; ends and replacements of pods.
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { BUILD } from '../scripts/steps.mjs';
 import { createPod, removePod, session, socketOf, startPod, took } from './api.mjs';
 import { DEBIAN, haveDebian, imageIdOf, rootfsOf } from './images-for-both.mjs';
@@ -63,9 +63,15 @@ export async function openFloor(
   guest = { ...options, name: 'floor' },
 ) {
   const { Floor } = await import('./floor.ts');
+  const rootfs = rootfsOf(DEBIAN, { docker, hyperd });
   return new Floor({
+    ...{
+      confine: join(BUILD, 'host/confine'),
+      readable: [dirname(dirname(rootfs))],
+      resolvConf: '/etc/resolv.conf',
+    },
     ...{ directory: join(directory, guest.name), kernel: guest.kernel, initrd: guest.initrd },
-    ...{ rootfs: rootfsOf(DEBIAN, { docker, hyperd }), networkGuard: join(BUILD, 'host/network-guard.so') },
+    ...{ rootfs, networkGuard: join(BUILD, 'host/network-guard.so') },
     cpuSeconds,
   });
 }

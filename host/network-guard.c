@@ -8,18 +8,25 @@
 // QEMU leaves the network's packets at 1500 bytes, each of which costs an emulated processor as much as a large one: they may be as large as
 // IP has them. What leaves the host goes by the host's own connections, so no packet of that size does.
 //
+// Two files are opened otherwise than QEMU asks, so that it need not be let at more than it uses (see confine.c): that of HYPERD_TEMPLATE, which it maps
+// privately, only for reading; and in place of /etc/resolv.conf the copy that HYPERD_RESOLV_CONF names, which follows the host's.
+//
 // Every connection of a guest, and every port that it sends datagrams from, costs a socket of the host's and one of its few thousand ports:
 // what one QEMU may have of them is bounded here as well.
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <slirp/libslirp.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 enum { DNS_PORT = 53, PEERS = 1024, BACKLOG = 1024, FILES_MAX = 8192, MTU = 65520 };
 
@@ -34,7 +41,14 @@ static connect_call *next_connect;
 static listen_call *next_listen;
 static sendto_call *next_sendto;
 static recvfrom_call *next_recvfrom;
+typedef int open_call(const char *, int, ...);
+typedef FILE *fopen_call(const char *, const char *);
+typedef int stat_call(const char *, struct stat *);
+static open_call *next_open;
+static fopen_call *next_fopen;
+static stat_call *next_stat;
 static bool open_to_guests;
+static const char *template, *resolv_conf;
 
 // Senders on the loopback address, the oldest of them overwritten first. QEMU runs its network under one lock, so this needs none.
 static struct peer {
@@ -51,6 +65,17 @@ static void bound_files(void) {
   if (setrlimit(RLIMIT_NOFILE, &files) < 0) abort();
 }
 
+// Other libraries' constructors open files, and may come first.
+static void prepare_files(void) {
+  if (next_open) return;
+  next_fopen = (fopen_call *)dlsym(RTLD_NEXT, "fopen64");
+  next_stat = (stat_call *)dlsym(RTLD_NEXT, "stat64");
+  template = getenv("HYPERD_TEMPLATE");
+  resolv_conf = getenv("HYPERD_RESOLV_CONF");
+  next_open = (open_call *)dlsym(RTLD_NEXT, "open64");
+  if (!next_open || !next_fopen || !next_stat) abort();
+}
+
 __attribute__((constructor)) static void prepare(void) {
   const char *setting = getenv("HYPERD_HOST_LOOPBACK");
   bound_files();
@@ -60,6 +85,7 @@ __attribute__((constructor)) static void prepare(void) {
   next_sendto = (sendto_call *)dlsym(RTLD_NEXT, "sendto");
   next_recvfrom = (recvfrom_call *)dlsym(RTLD_NEXT, "recvfrom");
   if (!next_connect || !next_listen || !next_sendto || !next_recvfrom) abort();
+  prepare_files();
 }
 
 // The address as one of IPv6, with nothing in it but address and port. False: of another kind.
@@ -139,3 +165,45 @@ Slirp *slirp_new(const SlirpConfig *settings, const SlirpCb *callbacks, void *op
   changed->if_mtu = changed->if_mru = MTU;
   return next_slirp_new(changed, callbacks, opaque);
 }
+
+static int open_file(const char *path, int flags, mode_t mode) {
+  prepare_files();
+  if (template && strcmp(path, template) == 0) flags = (flags & ~O_ACCMODE) | O_RDONLY;
+  return next_open(path, flags, mode);
+}
+
+static const char *actual(const char *path) {
+  prepare_files();
+  return resolv_conf && strcmp(path, "/etc/resolv.conf") == 0 ? resolv_conf : path;
+}
+
+// On x86-64 and arm64 the calls with and without 64 in their names are the same.
+#define OPEN(name)                                      \
+  int name(const char *path, int flags, ...) {          \
+    va_list more;                                       \
+    va_start(more, flags);                              \
+    mode_t mode = 0;                                    \
+    if (flags & (O_CREAT | O_TMPFILE)) mode = va_arg(more, mode_t); \
+    va_end(more);                                       \
+    return open_file(path, flags, mode);                \
+  }
+OPEN(open)
+OPEN(open64)
+// What the compiler's checks make of calls without a mode.
+int __open_2(const char *path, int flags) { return open_file(path, flags, 0); }
+int __open64_2(const char *path, int flags) { return open_file(path, flags, 0); }
+
+static FILE *open_stream(const char *path, const char *mode) {
+  const char *instead = actual(path);
+  return next_fopen(instead, mode);
+}
+
+static int look_at(const char *path, struct stat *found) {
+  const char *instead = actual(path);
+  return next_stat(instead, found);
+}
+
+FILE *fopen(const char *path, const char *mode) { return open_stream(path, mode); }
+FILE *fopen64(const char *path, const char *mode) { return open_stream(path, mode); }
+int stat(const char *path, struct stat *found) { return look_at(path, found); }
+int stat64(const char *path, struct stat64 *found) { return look_at(path, (struct stat *)found); }

@@ -53,13 +53,14 @@ export function build() {
     compileNetworkGuard,
   );
   step(
+    'confinement of machines',
+    { inputs: ['host/confine.c', 'scripts/build.mjs'], outputs: ['build/host/confine'] },
+    () => compileHostProgram('confine', ['-std=gnu11', '-static', '-O2', '-s']),
+  );
+  step(
     'file server of volumes',
-    { inputs: ['host/share-files.c'], outputs: ['build/host/share-files'] },
-    () => {
-      mkdirSync(join(BUILD, 'host'), { recursive: true });
-      const flags = ['-std=c11', '-O2', '-Wall', '-Wextra', '-Wconversion', '-Wshadow', '-Werror'];
-      run('gcc', [...flags, '-o', join(BUILD, 'host/share-files'), 'host/share-files.c']);
-    },
+    { inputs: ['host/share-files.c', 'scripts/build.mjs'], outputs: ['build/host/share-files'] },
+    () => compileHostProgram('share-files', ['-std=c11', '-O2']),
   );
   for (const { name, folder, schema, code } of PROTOCOLS) {
     step(
@@ -76,6 +77,14 @@ export function build() {
     },
     () => run('node_modules/.bin/node', [join(REPOSITORY, 'scripts/build.mjs'), 'bundle']),
   );
+}
+
+function compileHostProgram(name, options) {
+  mkdirSync(join(BUILD, 'host'), { recursive: true });
+  const warnings = ['-Wall', '-Wextra', '-Wconversion', '-Wshadow', '-Werror'];
+  const program = join(BUILD, 'host', name);
+  run('gcc', [...options, ...warnings, '-o', `${program}.tmp`, `host/${name}.c`]);
+  renameSync(`${program}.tmp`, program);
 }
 
 /** Replaced, not written over: machines may have the old one in memory. */

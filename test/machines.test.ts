@@ -39,8 +39,11 @@ async function open(
   initrd = GUEST.initrd,
   timing: { readonly bootTimeoutMs?: number } = {},
 ): Promise<MachineService> {
-  const networkGuard = join(import.meta.dirname, '../build/host/network-guard.so');
-  const driver = createQemuDriver({ kernel: GUEST.kernel, initrd, networkGuard });
+  const host = join(import.meta.dirname, '../build/host');
+  const driver = createQemuDriver({
+    ...{ kernel: GUEST.kernel, initrd, networkGuard: join(host, 'network-guard.so') },
+    ...{ confine: join(host, 'confine'), readable: [], resolvConf: '/etc/resolv.conf' },
+  });
   return createMachineService({
     ...{ root, state, driver, connectAgent, logger: silent, events: new Events(), ...timing },
     scratch: createScratchDisks(root),

@@ -20,6 +20,7 @@ import { createQemuDriver } from './machines/qemu/driver.ts';
 import { createScratchDisks } from './machines/scratch-disk.ts';
 import { HostPorts } from './networks/host-ports.ts';
 import { Networks } from './networks/networks.ts';
+import { copyResolver } from './networks/resolver-copy.ts';
 import { ContainerLogs } from './pods/container-log.ts';
 import { createPodRecords } from './pods/pod-records.ts';
 import { ReadyImages } from './pods/ready-images.ts';
@@ -33,6 +34,7 @@ import { openVolumes } from './volumes/index.ts';
 /** What set-up makes; the bundle and the sources lie equally deep below the repository. */
 const BUILD_DIRECTORY = join(import.meta.dirname, '../../../build');
 const NETWORK_GUARD = join(BUILD_DIRECTORY, 'host/network-guard.so');
+const CONFINE = join(BUILD_DIRECTORY, 'host/confine');
 const DEFAULT_SHAPE = { vcpus: 1, memoryMib: 128 };
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -63,7 +65,7 @@ function loggerOf(level: Config['logLevel']): Logger {
 async function serve(config: Config): Promise<void> {
   const logger = loggerOf(config.logLevel);
   for (const warning of config.warnings) logger.warn({}, warning);
-  for (const path of [config.kernel, config.initrd, NETWORK_GUARD]) requireReadable(path);
+  for (const path of [config.kernel, config.initrd, NETWORK_GUARD, CONFINE]) requireReadable(path);
   const ended = nextSignal();
   const { root } = config;
   const events = new Events();
@@ -73,7 +75,12 @@ async function serve(config: Config): Promise<void> {
     ...{ root, state, logger, events, maxImageBytes: config.maxImageBytes, otherLayers: cache.layers },
     registries: { ...config.registries, env: process.env },
   });
-  const driver = createQemuDriver({ ...config, networkGuard: NETWORK_GUARD });
+  const resolvConf = join(root, 'resolver/resolv.conf');
+  using _resolver = await copyResolver(resolvConf, logger);
+  const driver = createQemuDriver({
+    ...{ ...config, networkGuard: NETWORK_GUARD, confine: CONFINE, resolvConf },
+    readable: [join(root, 'images'), ...(config.modulesDisk ? [config.modulesDisk] : [])],
+  });
   const scratch = createScratchDisks(root);
   const readyImages = new ReadyImages(images, scratch);
   await using machines = await createMachineService({

@@ -17,6 +17,8 @@ export interface VmRequest {
   readonly sharedMemory?: { readonly elsewhereMib: number } | undefined;
   /** Device of the host to plug its network card into; undefined: the user-mode network. */
   readonly tap?: string | undefined;
+  /** Disk images of users that it may open as they are. Others it has to have in `directory`. */
+  readonly diskImages?: readonly string[] | undefined;
   readonly signal?: AbortSignal;
   /** The process is there: told before anything is waited for. */
   readonly onSpawn?: (process: HostProcess) => void;

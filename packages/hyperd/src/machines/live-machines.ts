@@ -105,6 +105,7 @@ export class LiveMachines implements AsyncDisposable {
         hardware: hardwareOf(request.shape),
         sharedMemory: request.sharesMemory ? { elsewhereMib: this.#sharedMib(id) } : undefined,
         tap: request.network?.tap,
+        diskImages: request.diskImages,
         onSpawn: (process: MachineRecord['process'] & object) => {
           if (source === 'pool' && this.mayRaisePriority) setNiceness(process, POOL_NICENESS);
           this.#records.setProcess(id, process);

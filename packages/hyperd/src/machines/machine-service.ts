@@ -139,7 +139,9 @@ class Machines implements MachineService {
     };
   }
 
-  hasOutfitted(request: Pick<AcquireRequest, 'shape' | 'outfit' | 'sharesMemory' | 'network'>): boolean {
+  hasOutfitted(
+    request: Pick<AcquireRequest, 'shape' | 'outfit' | 'sharesMemory' | 'network' | 'diskImages'>,
+  ): boolean {
     const kind = this.#kindOf(request);
     return kind?.outfit !== undefined && (this.#pool?.has(kind) ?? false);
   }
@@ -184,9 +186,12 @@ class Machines implements MachineService {
     outfit,
     sharesMemory,
     network,
-  }: Pick<AcquireRequest, 'shape' | 'outfit' | 'sharesMemory' | 'network'>): PoolKind | undefined {
+    diskImages = [],
+  }: Pick<AcquireRequest, 'shape' | 'outfit' | 'sharesMemory' | 'network' | 'diskImages'>):
+    | PoolKind
+    | undefined {
     const { pool } = this.#options;
-    if (!pool || sharesMemory || network) return undefined;
+    if (!pool || sharesMemory || network || diskImages.length > 0) return undefined;
     return { shape: { vcpus, memoryMib }, outfit: pool.images ? outfit : undefined };
   }
 

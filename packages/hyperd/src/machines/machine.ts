@@ -142,6 +142,8 @@ export interface AcquireRequest {
   readonly sharesMemory?: boolean;
   /** Undefined: the user-mode network. */
   readonly network?: MachineNetwork | undefined;
+  /** Disk images of users that it is to be given: its process reaches others of the file system that the daemon's root is on, and of the daemon's user, only. */
+  readonly diskImages?: readonly string[];
   readonly signal?: AbortSignal;
   /** Told at once, before anything is spawned. */
   readonly onId?: (id: MachineId) => void;
@@ -205,7 +207,9 @@ export interface MachineService extends AsyncDisposable {
   info(): Promise<HypervisorInfo>;
   usage(): MachinesUsage;
   /** Whether a machine of the pool waits that is prepared for what is asked. */
-  hasOutfitted(request: Pick<AcquireRequest, 'shape' | 'outfit' | 'sharesMemory' | 'network'>): boolean;
+  hasOutfitted(
+    request: Pick<AcquireRequest, 'shape' | 'outfit' | 'sharesMemory' | 'network' | 'diskImages'>,
+  ): boolean;
   /** Ends the pool's machines with this outfit: what they hold is needed elsewhere, or is to go. */
   drain(outfit: string): Promise<void>;
   /** Builds the template of `shape` now, if it is missing. */

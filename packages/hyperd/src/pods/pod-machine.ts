@@ -293,6 +293,7 @@ export class PodMachine {
     const request: AcquireRequest = {
       ...{ shape: spec.resource, owner: id, identity: identityOf(spec.hostname), network, outfit, signal },
       sharesMemory: this.volumes.needsSharedMemory(spec, this.#records()),
+      diskImages: await this.volumes.diskImages(spec, this.#records()),
       onId: (machineId) => this.#pod.life.save({ machineId }),
     };
     const prepare = () => recorder.phase('image', () => this.#prepareDisks(scratch, signal));

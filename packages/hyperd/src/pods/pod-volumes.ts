@@ -58,6 +58,13 @@ export class PodVolumes {
     );
   }
 
+  /** Paths of the disk images that these containers use. */
+  async diskImages(pod: PodSpec, containers: readonly ContainerRecord[]): Promise<string[]> {
+    const planned = containers.flatMap((container) => planMounts(pod, container));
+    const mounts = await this.#resolve(planned.filter(({ volume }) => volume.kind === 'disk'));
+    return mounts.flatMap(({ volume }) => (volume.kind === 'disk' ? [volume.image.path] : []));
+  }
+
   /** Plugs all that these containers need and the machine does not have. */
   async plugAll(machine: Machine, pod: PodSpec, containers: readonly ContainerRecord[]): Promise<void> {
     await this.#plug(machine, await this.#resolveAll(pod, containers));

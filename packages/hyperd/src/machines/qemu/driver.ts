@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { HyperError, messageOf } from '../../errors.ts';
 import type { VmDriver, VmRequest } from '../driver.ts';
@@ -15,6 +15,8 @@ import { QEMU_PROGRAM, type QemuVm, spawnQemu, takeControl } from './vm.ts';
 const run = promisify(execFile);
 const MIGRATION_TIMEOUT_MS = 60_000;
 const MIB = 1024 ** 2;
+/** The descriptors before are input, output and errors. */
+const FIRST_INHERITED = 3;
 
 export interface QemuOptions {
   readonly kernel: string;
@@ -23,11 +25,17 @@ export interface QemuOptions {
   readonly networkGuard: string;
   /** Lets guests reach the host's loopback address, as 10.0.2.2. */
   readonly hostLoopback?: boolean;
+  /** The program that takes the host out of a machine's reach: host/confine.c. */
+  readonly confine: string;
+  /** Files and directories that machines may read: where images are. */
+  readonly readable: readonly string[];
+  /** A copy of the host's resolv.conf, alone in its directory. */
+  readonly resolvConf: string;
 }
 
 /** QEMU on this host: KVM where /dev/kvm can be opened, else TCG. */
 export function createQemuDriver(options: QemuOptions): VmDriver {
-  const { kernel, initrd, networkGuard, hostLoopback = false } = options;
+  const { kernel, initrd, networkGuard, hostLoopback = false, confine, readable, resolvConf } = options;
   let known: Promise<HypervisorInfo & { accelerator: Accelerator }> | undefined;
   const info = () => {
     known ??= inspectHost();
@@ -40,10 +48,26 @@ export function createQemuDriver(options: QemuOptions): VmDriver {
     inherited: readonly FileHandle[] = [],
   ): Promise<QemuVm> {
     const { accelerator } = await info();
-    const { directory, hardware, tap } = request;
+    const { directory, hardware, tap, diskImages = [] } = request;
     const line = { accelerator, directory, hardware, tap, kernel, initrd, memory };
-    const guard = { path: networkGuard, hostLoopback };
-    return spawnQemu(request, { args: qemuArguments(line), guard, inherited: inherited.map(({ fd }) => fd) });
+    const template = memory.kind === 'clone' ? memory.path : undefined;
+    return spawnQemu(request, {
+      ...{ args: qemuArguments(line), confine, inherited: inherited.map(({ fd }) => fd) },
+      guard: { path: networkGuard, hostLoopback, template, resolvConf },
+      reach: {
+        read: [
+          ...readable,
+          kernel,
+          initrd,
+          dirname(networkGuard),
+          dirname(resolvConf),
+          ...[template ?? []].flat(),
+        ],
+        write: [directory, ...diskImages],
+        descriptors: inherited.map((_, index) => FIRST_INHERITED + index),
+        ...{ tcp: tap === undefined, foreignFiles: diskImages.length > 0 },
+      },
+    });
   }
 
   /** With the template's memory as its own: copy on write, or, where it is to be shared, as a copy. */

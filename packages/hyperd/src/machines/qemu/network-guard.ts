@@ -6,14 +6,22 @@ import { HyperError, messageOf } from '../../errors.ts';
 export interface NetworkGuard {
   readonly path: string;
   readonly hostLoopback: boolean;
+  /** File that is opened for reading only, whatever QEMU asks: a template's memory. */
+  readonly template?: string | undefined;
+  /** What is read in place of /etc/resolv.conf. */
+  readonly resolvConf?: string | undefined;
 }
 
 /** What a QEMU with the guard is spawned with. The loader ends names at spaces and colons, so the folder must not be part of the name. */
-export function guarded({ path, hostLoopback }: NetworkGuard): {
+export function guarded({ path, hostLoopback, template, resolvConf }: NetworkGuard): {
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
 } {
-  const env = { LD_PRELOAD: `./${basename(path)}`, HYPERD_HOST_LOOPBACK: hostLoopback ? '1' : '0' };
+  const env = {
+    ...{ LD_PRELOAD: `./${basename(path)}`, HYPERD_HOST_LOOPBACK: hostLoopback ? '1' : '0' },
+    ...(template !== undefined && { HYPERD_TEMPLATE: template }),
+    ...(resolvConf !== undefined && { HYPERD_RESOLV_CONF: resolvConf }),
+  };
   return { cwd: dirname(path), env: { ...process.env, ...env } };
 }
 

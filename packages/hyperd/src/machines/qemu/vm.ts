@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { link, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { HyperError, messageOf } from '../../errors.ts';
@@ -10,6 +10,7 @@ import type { Vm, VmRequest } from '../driver.ts';
 import { gone, type HostProcess, isAlive, kill, startTicksOf } from '../host-process.ts';
 import type { DiskImage, DiskUsage, MachineExit } from '../machine.ts';
 import { cardPort, SHARE_PORTS, sharePort } from './command-line.ts';
+import { confined, type Reach } from './confinement.ts';
 import { diskUsageOf } from './disk-usage.ts';
 import { blockdevOf, refuseOtherFiles, writeCacheOf } from './disks.ts';
 import { guarded, type NetworkGuard, requireGuarded } from './network-guard.ts';
@@ -52,7 +53,13 @@ export class QemuVm implements Vm {
 
   async plugDisk(target: number, disk: DiskImage): Promise<void> {
     const node = `disk${target}`;
-    await this.qmp.execute('blockdev-add', blockdevOf(node, disk));
+    const path = await this.#withinReach(target, disk);
+    try {
+      await this.qmp.execute('blockdev-add', blockdevOf(node, { ...disk, path }));
+    } catch (error) {
+      if (path === disk.path && /Permission denied/.test(messageOf(error))) throw outOfReach(disk, error);
+      throw error;
+    }
     try {
       await refuseOtherFiles(this.qmp, node, disk);
       await this.qmp.execute('device_add', {
@@ -94,6 +101,29 @@ export class QemuVm implements Vm {
     const device = `scsi-${node}`;
     await this.#untilDeleted(device, () => this.qmp.execute('device_del', { id: device }));
     await this.qmp.execute('blockdev-del', { 'node-name': node });
+    await rm(this.#linkOf(target), { force: true });
+  }
+
+  /**
+   * QEMU may open what is in its machine's directory (see confinement.ts): a disk image gets a second name there, and so does no other machine's process come to
+   * see it. Where it cannot, as on another file system, the machine has to have been told of it at its start.
+   */
+  async #withinReach(target: number, { path, format }: DiskImage): Promise<string> {
+    if (format === 'vmdk') return path; // it names other files relative to itself, all of them images'
+    const name = this.#linkOf(target);
+    await rm(name, { force: true }); // left by a plugging that failed
+    try {
+      await link(path, name);
+      return name;
+    } catch (error) {
+      const { code = '' } = error as NodeJS.ErrnoException;
+      if (['EXDEV', 'EPERM', 'EMLINK', 'ENOENT'].includes(code)) return path; // QEMU says what is wrong with it
+      throw new HyperError('machine', `use disk image ${path}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  #linkOf(target: number): string {
+    return join(this.#directory, `disk${target}.img`);
   }
 
   async plugCard(card: number, { tap, mac }: { readonly tap: string; readonly mac: string }): Promise<void> {
@@ -194,21 +224,36 @@ export class QemuVm implements Vm {
   }
 }
 
+function outOfReach({ path }: DiskImage, cause: unknown): HyperError {
+  return new HyperError(
+    'unsupported',
+    `use disk image ${path}: a machine that runs already can be given images of the file system of hyperd's root only; name it in the specification of the pod`,
+    { cause },
+  );
+}
+
 export interface QemuStart {
   readonly args: readonly string[];
   readonly guard: NetworkGuard;
+  /** The program that confines QEMU: host/confine.c. */
+  readonly confine: string;
+  readonly reach: Reach;
   /** The process's descriptors from 3 on. */
   readonly inherited: readonly number[];
 }
 
 /** Starts QEMU in a session of its own, so that it outlives the daemon, and takes control of it. */
-export async function spawnQemu(request: VmRequest, { args, guard, inherited }: QemuStart): Promise<QemuVm> {
+export async function spawnQemu(
+  request: VmRequest,
+  { args, guard, confine, reach, inherited }: QemuStart,
+): Promise<QemuVm> {
   const { directory } = request;
   const log = openSync(join(directory, 'qemu.log'), 'a', 0o600);
   let child: ChildProcess;
   try {
     const stdio = ['ignore' as const, log, log, ...inherited];
-    child = spawn(QEMU_PROGRAM, [...args], { stdio, detached: true, ...guarded(guard) });
+    const [program, all] = confined(confine, reach, [QEMU_PROGRAM, ...args]);
+    child = spawn(program, all, { stdio, detached: true, ...guarded(guard) });
   } finally {
     closeSync(log);
   }
