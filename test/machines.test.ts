@@ -189,7 +189,7 @@ test('a machine that hangs at boot is an error with the end of its console, and 
         cwd: execFileSync('mktemp', ['-d', '-p', broken], { encoding: 'utf8' }).trim(),
       },
     );
-    await using hanging = await open(join(broken, 'initrd.cpio'), { bootTimeoutMs: 12_000 });
+    await using hanging = await open(join(broken, 'initrd.cpio'), { bootTimeoutMs: 20_000 });
     await assert.rejects(
       hanging.acquire({
         shape: SHAPE,
