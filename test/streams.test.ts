@@ -6,6 +6,9 @@ import { type Client, createClient, type Session } from '../packages/client/src/
 import { eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
 import { RestSession } from './support/rest.ts';
 
+/** How much goes through attach: little enough for a busy machine; more is asked for by hand. */
+const FLOOD_MB = Number(process.env.FLOOD_MB ?? 100);
+
 let daemon: TestDaemon;
 let client: Client;
 before(async () => {
@@ -145,6 +148,54 @@ test('what an exec writes comes whole: 60 MB of bytes, the same that the contain
   assert.ok(length > 50_000_000);
   assert.equal(sum.digest('hex'), expected.slice(0, 32));
 });
+
+test(`attach at full speed: ${FLOOD_MB} MB come whole, and the daemon holds little of them, though another process has a client that does not read`, async (context) => {
+  const line = `${'0123456789abcdef'.repeat(7)}0123456789\n`;
+  const block = Math.ceil(2 ** 20 / line.length);
+  const times = Math.ceil((FLOOD_MB * 2 ** 20) / (block * line.length));
+  // What the host can check without the guest: a file of many lines, so many times. The log is bounded.
+  const script = `read go; yes ${line.trim()} | head -n ${block} > /block; i=0; while [ $i -lt ${times} ]; do cat /block; i=$((i+1)); done`;
+  const log = { type: 'json-file', config: { 'max-size': '1m', 'max-file': '2' } };
+  await client.createPod({
+    ...{ id: 'full', log },
+    containers: [
+      { name: 'full', image: 'busybox', command: ['sh', '-c', script] },
+      { name: 'unread', image: 'busybox', command: ['yes'] },
+    ],
+  });
+  const unread = new RestSession(daemon.socket, '/attach?container=unread');
+  unread.socket.pause();
+  const session = await client.attach('full', { tty: false });
+  await client.startPod('full');
+  const before = memoryMib();
+  let most = before;
+  const watching = setInterval(() => {
+    most = Math.max(most, memoryMib());
+  }, 100);
+  const sum = createHash('sha1');
+  let length = 0;
+  session.input.end('go\n');
+  for await (const { bytes } of session.output) {
+    sum.update(bytes);
+    length += bytes.length;
+  }
+  clearInterval(watching);
+  unread.socket.destroy();
+  const expected = createHash('sha1');
+  const text = line.repeat(block);
+  for (let i = 0; i < times; i++) expected.update(text);
+  assert.equal(length, times * text.length);
+  assert.equal(sum.digest('hex'), expected.digest('hex'));
+  context.diagnostic(`the daemon had ${before} MiB, and at most ${most}`);
+  assert.ok(most - before < 64, `the daemon grew from ${before} to ${most} MiB`);
+  await client.removePod('full');
+});
+
+/** What the daemon has in memory. */
+function memoryMib(): number {
+  const status = readFileSync(`/proc/${daemon.process.pid}/status`, 'utf8');
+  return Math.round(Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) / 1024);
+}
 
 test('logs: rotation keeps so many files, a follower sees all over it, and ends with the container', async () => {
   await client.createPod({

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { HyperError, messageOf } from '../errors.ts';
 import { faultPoint } from '../faults/index.ts';
+import { Acknowledgements } from './acknowledgements.ts';
 import type {
   AgentInfo,
   ConnectOptions,
@@ -31,15 +32,10 @@ import {
   FrameDecoder,
   MAX_PAYLOAD_BYTES,
 } from './frames.ts';
-import {
-  type FromAgent,
-  FromAgentSchema,
-  type ProcessState,
-  ToAgentSchema,
-  type Welcome,
-} from './gen/agent_pb.js';
+import { FromAgentSchema, type ProcessState, ToAgentSchema, type Welcome } from './gen/agent_pb.js';
 import { guestText } from './guest-text.ts';
-import { clamp, errorOf, exitStatus, nowNs, processMessage, processState } from './messages.ts';
+import { clamp, exitStatus, nowNs, processMessage, processState } from './messages.ts';
+import { type Answer, MAX_CALLS, PendingCalls } from './pending-calls.ts';
 import { type ProcessLink, RemoteProcess } from './process.ts';
 import { containerMessage, DEVICE_TIMEOUT_MS, diskMessage } from './start-messages.ts';
 import { guestProcess, guestStats } from './stats.ts';
@@ -50,13 +46,6 @@ const DEFAULT_CALL_TIMEOUT_MS = 60_000;
 /** A volume may be filled with all that an image has. */
 const FILL_TIMEOUT_MS = 600_000;
 const HELLO_INTERVAL_MS = 200;
-const MAX_PENDING_CALLS = 4096;
-/**
- * Every acknowledgement wakes the guest, which costs an emulated one as much as a frame of output: they are sent for a good part of the window at
- * once, and what is less than that waits a moment for more.
- */
-const DUE_WINDOW_PART = 4;
-const ACKNOWLEDGE_DELAY_MS = 20;
 const MAX_PROCESSES = 8192;
 /** Stream ids have 32 bits, two of them for the stream. */
 const MAX_PROCESS_ID = 2 ** 30 - 1;
@@ -67,15 +56,6 @@ const MAX_WINDOW_BYTES = 1024 * 1024;
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
 
 type Call = MessageInitShape<typeof ToAgentSchema>['call'];
-type Answer = FromAgent['body'];
-
-interface PendingCall {
-  readonly name: string;
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: Error) => void;
-  readonly timer: NodeJS.Timeout;
-}
-
 /** Shakes hands with the agent on `stream`; see `ConnectAgent`. */
 export async function connectAgent(stream: Duplex, options: ConnectOptions): Promise<GuestAgent> {
   const connection = new Connection(stream, options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS);
@@ -93,20 +73,18 @@ class Connection implements GuestAgent, ProcessLink {
   readonly #callTimeoutMs: number;
   readonly #decoder = new FrameDecoder();
   readonly #useless = new UselessBytes();
-  readonly #calls = new Map<number, PendingCall>();
+  readonly #calls = new PendingCalls();
   readonly #processes = new Map<number, RemoteProcess>();
   readonly #states = new Map<number, ProcessState>();
-  readonly #acknowledgements = new Map<number, number>();
+  readonly #acknowledgements = new Acknowledgements((stream, offset) => {
+    this.#send(encodeFrame(FRAME_ACK, { stream, offset }));
+  });
   readonly #closed = Promise.withResolvers<Error>();
   readonly #nonce = randomBytes(8).readBigUInt64LE();
   #welcome: PromiseWithResolvers<Welcome> | undefined = Promise.withResolvers();
   #info: AgentInfo | undefined;
   #lastCall = 0;
   #reason: Error | undefined;
-  /** What has been acknowledged, per stream. */
-  readonly #acknowledged = new Map<number, number>();
-  #acknowledging: NodeJS.Immediate | undefined;
-  #acknowledgingLater: NodeJS.Timeout | undefined;
 
   constructor(stream: Duplex, callTimeoutMs: number) {
     this.#stream = stream;
@@ -318,10 +296,7 @@ class Connection implements GuestAgent, ProcessLink {
 
   async release(processId: number): Promise<void> {
     this.#processes.delete(processId);
-    for (const stream of [processId * 4 + 1, processId * 4 + 2]) {
-      this.#acknowledgements.delete(stream);
-      this.#acknowledged.delete(stream);
-    }
+    for (const stream of [processId * 4 + 1, processId * 4 + 2]) this.#acknowledgements.forget(stream);
     await this.#call({ case: 'releaseProcess', value: { processId } });
   }
 
@@ -331,14 +306,9 @@ class Connection implements GuestAgent, ProcessLink {
 
   sendAcknowledge(stream: number, offset: number, resume: boolean): void {
     if (resume) {
-      this.#acknowledged.set(stream, offset);
+      this.#acknowledgements.begin(stream, offset);
       this.#send(encodeFrame(FRAME_ACK, { flags: FLAG_RESUME, stream, offset }));
-      return;
-    }
-    this.#acknowledgements.set(stream, offset);
-    const isDue = offset - (this.#acknowledged.get(stream) ?? 0) >= this.info.windowBytes / DUE_WINDOW_PART;
-    if (isDue) this.#acknowledging ??= setImmediate(() => this.#flushAcknowledgements());
-    else this.#acknowledgingLater ??= setTimeout(() => this.#flushAcknowledgements(), ACKNOWLEDGE_DELAY_MS);
+    } else this.#acknowledgements.add(stream, offset, this.info.windowBytes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -349,30 +319,13 @@ class Connection implements GuestAgent, ProcessLink {
   close(reason: Error): void {
     if (this.#reason) return;
     this.#reason = reason;
-    this.#flushAcknowledgements();
+    this.#acknowledgements.drop();
     this.#stream.destroy();
     this.#welcome?.reject(reason);
-    for (const call of this.#calls.values()) {
-      clearTimeout(call.timer);
-      call.reject(reason);
-    }
-    this.#calls.clear();
+    this.#calls.fail(reason);
     for (const process of this.#processes.values()) process.lose(reason);
     this.#processes.clear();
     this.#closed.resolve(reason);
-  }
-
-  #flushAcknowledgements(): void {
-    clearTimeout(this.#acknowledgingLater);
-    clearImmediate(this.#acknowledging);
-    this.#acknowledging = this.#acknowledgingLater = undefined;
-    if (!this.#reason) {
-      for (const [stream, offset] of this.#acknowledgements) {
-        this.#acknowledged.set(stream, offset);
-        this.#send(encodeFrame(FRAME_ACK, { stream, offset }));
-      }
-    }
-    this.#acknowledgements.clear();
   }
 
   async #start(
@@ -397,8 +350,6 @@ class Connection implements GuestAgent, ProcessLink {
   #call(call: Call, timeoutMs = this.#callTimeoutMs): Promise<Answer> {
     const name = call?.case ?? 'call';
     if (this.#reason) return Promise.reject(this.#reason);
-    if (this.#calls.size >= MAX_PENDING_CALLS)
-      return Promise.reject(new HyperError('limit', `${name}: ${MAX_PENDING_CALLS} calls are waiting`));
     faultPoint(`guest ${name}`);
     const id = ++this.#lastCall;
     const message = toBinary(ToAgentSchema, create(ToAgentSchema, { id, call }));
@@ -410,14 +361,12 @@ class Connection implements GuestAgent, ProcessLink {
         ),
       );
     }
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#calls.delete(id);
-        reject(new HyperError('timeout', `${name}: no answer of the guest within ${timeoutMs} ms`));
-      }, timeoutMs);
-      this.#calls.set(id, { name, resolve, reject, timer });
-      this.#send(encodeFrame(FRAME_CONTROL, {}, message));
-    });
+    if (this.#calls.isFull) {
+      return Promise.reject(new HyperError('limit', `${name}: ${MAX_CALLS} calls are waiting`));
+    }
+    const answer = this.#calls.wait(id, name, timeoutMs);
+    this.#send(encodeFrame(FRAME_CONTROL, {}, message));
+    return answer;
   }
 
   #receive(chunk: Uint8Array): void {
@@ -475,15 +424,8 @@ class Connection implements GuestAgent, ProcessLink {
       this.#useless.count(0); // one for each process: more are none
       return;
     }
-    const call = this.#calls.get(message.id);
-    if (!call) {
-      this.#useless.count(payload.length); // it has timed out, or nobody ever asked
-      return;
-    }
-    this.#calls.delete(message.id);
-    clearTimeout(call.timer);
-    if (message.error) call.reject(errorOf(call.name, message.error));
-    else call.resolve(body);
+    // One that nobody waits for has timed out, or nobody ever asked.
+    if (!this.#calls.settle(message)) this.#useless.count(payload.length);
   }
 
   #send(frame: Uint8Array): void {

@@ -6,6 +6,8 @@ import { encodeAscii, encodeEntry, timestamp } from './entry.ts';
 
 /** A longer line is written in parts, the way Docker does it. */
 export const MAX_LINE_BYTES = 16_384;
+/** What a container has written at once may be a hundred times as much as entries, where its lines are short: so many are written before further ones are made. */
+const MAX_PENDING_LINES = 1_000;
 const RETRY_MS = 1_000;
 
 export interface LogWriterOptions {
@@ -31,7 +33,7 @@ interface Held {
 
 /**
  * Writes a container's output to its log, whole lines at a time. What is not written is not called durable, so the guest keeps it. Made and closed by the
- * container's log; writes at the end of the tick.
+ * container's log; writes at the end of the tick, or when there is much.
  */
 export class LogWriter {
   readonly #options: LogWriterOptions;
@@ -113,7 +115,9 @@ export class LogWriter {
         ? encodeAscii(line, entry, attributes)
         : encodeEntry({ ...entry, bytes: line }, attributes);
     this.#pending.push({ text, stream, endOffset });
-    if (!this.#failing) this.#scheduled ??= setImmediate(() => this.#flush());
+    if (this.#failing) return;
+    if (this.#pending.length >= MAX_PENDING_LINES) this.#flush();
+    else this.#scheduled ??= setImmediate(() => this.#flush());
   }
 
   #flush(): void {
