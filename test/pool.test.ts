@@ -173,7 +173,7 @@ test('a daemon that ends takes its waiting machines with it, and one that dies l
 
 test('the pool can be turned off, and what should wait be told as the original has it', async () => {
   const config = join(daemon.root, 'config');
-  writeFileSync(config, 'PoolMax=0\nVmFactoryPolicy={"cache":1,"template":true,"cpu":2,"memory":64}\n');
+  writeFileSync(config, 'VmFactoryPolicy={"cache":1,"template":true,"cpu":2,"memory":64}\n');
   await using other = await startDaemon({ pool: true, args: ['--config', config] });
   await eventually(
     'that one waits, and no other',

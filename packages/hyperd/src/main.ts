@@ -14,7 +14,7 @@ import { createImageService } from './images/index.ts';
 import { seedImages } from './images/seed.ts';
 import type { Logger } from './logger.ts';
 import { createFileServers } from './machines/file-server.ts';
-import type { Outfitter } from './machines/machine.ts';
+import type { MachineShape, Outfitter } from './machines/machine.ts';
 import { createMachineService, type PoolOptions } from './machines/machine-service.ts';
 import { createQemuDriver } from './machines/qemu/driver.ts';
 import { createScratchDisks } from './machines/scratch-disk.ts';
@@ -86,7 +86,7 @@ async function serve(config: Config): Promise<void> {
   await using machines = await createMachineService({
     ...{ root, state, driver, connectAgent, logger, events, modulesDisk: config.modulesDisk },
     fileServers: createFileServers(join(BUILD_DIRECTORY, 'host/share-files')),
-    ...{ scratch, pool: poolOptions(config, readyImages) },
+    ...{ scratch, pool: poolOptions(config, readyImages), booted: config.pool.booted },
   });
   images.onRemove((image) => machines.drain(image));
   const volumes = await openVolumes({ root, state, logger, events, roots: config.volumeRoots });
@@ -124,7 +124,7 @@ async function serve(config: Config): Promise<void> {
   const grpc = grpcHost === undefined ? undefined : await rpc?.listen(grpcHost);
   events.daemon('start');
   logger.info({ hyperd: VERSION, root, urls, grpc, hypervisor: await machines.info() }, 'hyperd is ready');
-  for (const shape of [DEFAULT_SHAPE, ...config.pool.templates])
+  for (const shape of templateShapes(config))
     machines
       .prepare(shape)
       .catch((error: unknown) => logger.warn({ err: error, shape }, 'prepare machine template'));
@@ -132,6 +132,11 @@ async function serve(config: Config): Promise<void> {
   events.daemon('stop', { signal });
   await setImmediate(); // whoever follows events gets this one before its connection ends
   logger.info({ signal }, 'hyperd ends; running pods go on');
+}
+
+/** Sizes whose templates are made at once. */
+function templateShapes({ pool: { templates, booted } }: Config): MachineShape[] {
+  return templates.length + booted.length > 0 ? [...templates] : [DEFAULT_SHAPE];
 }
 
 /** undefined: nothing is to wait for a pod. */

@@ -28,6 +28,7 @@ export async function daemonInfo({
       ['Root filesystems', decimalSize(usage.rootfsBytes)],
       ...machineLines(machines.usage()),
     ],
+    ...poolInfo(machines.usage()),
     DockerRootDir: about.rootDirectory,
     IndexServerAddress: INDEX_SERVER,
     ExecutionDriver: hypervisor.driver,
@@ -35,6 +36,12 @@ export async function daemonInfo({
     'Operating System': await operatingSystem(),
     Name: hostname(),
   };
+}
+
+function poolInfo({ pool }: MachinesUsage): Pick<Static<typeof DaemonInfo>, 'Pool'> {
+  if (!pool) return {};
+  const { max, wanted, waiting, isMaking } = pool;
+  return { Pool: { max, wanted, ready: waiting.length, making: isMaking } };
 }
 
 /** How machines come to be, and what waits for a pod. */

@@ -4,7 +4,7 @@ import { HyperError, messageOf } from '../errors.ts';
 export interface FactoryPolicy {
   /** Machines that wait for a pod. */
   readonly cache: number;
-  /** A template is made when the daemon starts, though nothing waits. */
+  /** Machines of that size are cloned from a template, which is made when the daemon starts; else they are booted. */
   readonly template: boolean;
   readonly shape: { readonly vcpus: number; readonly memoryMib: number };
 }

@@ -99,14 +99,21 @@ test("there is a default bridge where flag or file asks for one, with the origin
 test('the pool is told by flag, file and the original setting', () => {
   const pool = (argv: string[], file?: string) => load(argv, file).pool;
   assert.deepEqual(pool([]), {
-    ...{ max: 4, min: 1, images: true, idleMinutes: 10, standing: [], templates: [] },
+    ...{ max: 4, min: 1, images: true, idleMinutes: 10, standing: [], templates: [], booted: [] },
   });
   const file =
     'PoolMax=8\nPoolMin=2\nPoolImages=no\nPoolIdleMinutes=3\nVmFactoryPolicy={"cache":2,"template":true,"cpu":2,"memory":512}';
   const shape = { vcpus: 2, memoryMib: 512 };
   assert.deepEqual(pool([], file), {
     ...{ max: 8, min: 2, images: false, idleMinutes: 3, standing: [{ shape, count: 2 }], templates: [shape] },
+    booted: [],
   });
+  const original = pool([], 'VmFactoryPolicy={"cache":1}');
+  const small = { vcpus: 1, memoryMib: 128 };
+  assert.deepEqual(
+    [original.max, original.min, original.standing, original.booted],
+    [0, 0, [{ shape: small, count: 1 }], [small]],
+  );
   const off = pool(['--pool-max', '0'], file);
   assert.deepEqual([off.max, off.min, off.standing], [0, 0, []]);
 });

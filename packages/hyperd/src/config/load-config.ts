@@ -70,6 +70,8 @@ export interface Config {
 export interface PoolConfig extends PoolSettings {
   /** Templates that are made when the daemon starts. */
   readonly templates: readonly MachineShape[];
+  /** Sizes whose machines are booted, not cloned. */
+  readonly booted: readonly MachineShape[];
 }
 
 export interface RegistrySettings {
@@ -241,16 +243,17 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
   };
 }
 
-/** Without machines that may wait there are no standing ones either, but for those that the original's setting asks for. */
+/** The original's setting is the whole policy where it is given, unless ours goes with it. */
 function poolConfig(flag: string | undefined, file: FileSettings): PoolConfig {
   const policy = parseFactoryPolicy(file.vmfactorypolicy ?? '');
-  const max = Number(flag ?? file.poolmax ?? DEFAULT_POOL_MAX);
+  const max = Number(flag ?? file.poolmax ?? (policy.length > 0 ? 0 : DEFAULT_POOL_MAX));
   return {
     ...{ max, min: Math.min(max, Number(file.poolmin ?? DEFAULT_POOL_MIN)) },
     images: file.poolimages === undefined || isTrue(file.poolimages),
     idleMinutes: Number(file.poolidleminutes ?? DEFAULT_POOL_IDLE_MINUTES),
     standing: flag === '0' ? [] : policy.map(({ shape, cache }) => ({ shape, count: cache })),
     templates: policy.filter(({ template }) => template).map(({ shape }) => shape),
+    booted: policy.filter(({ template }) => !template).map(({ shape }) => shape),
   };
 }
 

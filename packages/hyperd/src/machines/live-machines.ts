@@ -92,7 +92,7 @@ export class LiveMachines implements AsyncDisposable {
   async start(
     id: MachineId,
     request: AcquireRequest,
-    { source, template }: { readonly source: MachineSource; readonly template?: string },
+    { source, template }: { readonly source: MachineSource; readonly template?: string | undefined },
   ): Promise<RunningMachine> {
     const { driver } = this.#options;
     const directory = join(this.#directory, id);

@@ -52,6 +52,8 @@ export interface MachineServiceOptions {
   /** Absent: there is no pool. */
   readonly pool?: PoolOptions | undefined;
   readonly scratch: ScratchDisks;
+  /** Sizes whose machines are booted, not cloned from a template. */
+  readonly booted?: readonly MachineShape[];
   /** How long a machine may take from power-on to its agent's answer, in ms (default 120,000: emulated machines are slow). */
   readonly bootTimeoutMs?: number;
 }
@@ -226,7 +228,7 @@ class Machines implements MachineService {
     const { signal, shape, owner } = request;
     const id = newMachineId();
     request.onId?.(id);
-    const template = await this.#templates.get(hardwareOf(shape));
+    const template = await this.#templateFor(shape);
     using _slot = await this.#slots.enter(signal);
     const record: MachineRecord = {
       ...{ id, owner, phase: 'starting', process: undefined, shape, disks: [], shares: [] },
@@ -234,9 +236,9 @@ class Machines implements MachineService {
     };
     this.#records.insert(record);
     try {
-      return await this.#live.start(id, request, { source: 'clone', template });
+      return await this.#live.start(id, request, { source: template ? 'clone' : 'boot', template });
     } catch (error) {
-      if (signal?.aborted) throw error;
+      if (signal?.aborted || !template) throw error;
       const reason = messageOf(error);
       this.#failedClones++;
       this.#lastCloneFailure = reason;
@@ -246,6 +248,15 @@ class Machines implements MachineService {
       this.#records.insert(record);
       return await this.#live.start(id, request, { source: 'boot' });
     }
+  }
+
+  /** What machines of the shape are cloned from; undefined: they are booted. */
+  async #templateFor(shape: MachineShape): Promise<string | undefined> {
+    const { booted = [] } = this.#options;
+    const isBooted = booted.some(
+      ({ vcpus, memoryMib }) => vcpus === shape.vcpus && memoryMib === shape.memoryMib,
+    );
+    return isBooted ? undefined : this.#templates.get(hardwareOf(shape));
   }
 
   #makePool(options: PoolOptions): MachinePool {
@@ -262,7 +273,7 @@ class Machines implements MachineService {
   async #makePooled(kind: PoolKind, signal: AbortSignal, options: PoolOptions): Promise<RunningMachine> {
     const { shape, outfit } = kind;
     const id = newMachineId();
-    const template = await this.#templates.get(hardwareOf(shape));
+    const template = await this.#templateFor(shape);
     signal.throwIfAborted();
     this.#records.insert({
       ...{ id, owner: undefined, phase: 'pooled', process: undefined, shape, disks: [], shares: [] },

@@ -170,6 +170,8 @@ export interface MachinesUsage {
 export interface PoolUsage {
   /** How many may wait at most. */
   readonly max: number;
+  /** How many would wait if all were made. */
+  readonly wanted: number;
   readonly waiting: readonly { readonly shape: MachineShape; readonly outfit: string | undefined }[];
   readonly isMaking: boolean;
   /** Why the last machine could not be made, until one is. */

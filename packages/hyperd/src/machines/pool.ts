@@ -100,6 +100,7 @@ export class MachinePool implements AsyncDisposable {
 
   usage(): Omit<PoolUsage, 'max'> {
     return {
+      wanted: this.#options.demand.wanted(performance.now()).length,
       waiting: this.#waiting.map(({ kind }) => kind),
       isMaking: this.#making !== undefined,
       failure: this.#failure?.message,

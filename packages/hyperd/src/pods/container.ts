@@ -391,7 +391,7 @@ export class Container {
   #save(change: Partial<ContainerRecord>): void {
     this.#record = { ...this.#record, ...change };
     const { name, spec, state } = change;
-    const fleeting = name === undefined && spec === undefined && state?.phase !== 'exited';
-    this.#context.records.saveContainer(this.#record, { fleeting });
+    const isSoon = name === undefined && spec === undefined && state?.phase !== 'exited';
+    this.#context.records.saveContainer(this.#record, { isSoon });
   }
 }

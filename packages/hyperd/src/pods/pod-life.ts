@@ -67,9 +67,9 @@ export class PodLife {
 
   save(change: Partial<PodRecord>): void {
     this.#record = { ...this.#record, ...change };
-    // Which machine it has, and that it is about to have one, means nothing after a boot of the host.
+    // What is written while somebody waits for the pod does not wait for the disk.
     const { spec, state } = change;
-    const fleeting = spec === undefined && (state === undefined || state.phase === 'starting');
-    this.#records.savePod(this.#record, { fleeting });
+    const isSoon = spec === undefined && (state === undefined || isAlive(state));
+    this.#records.savePod(this.#record, { isSoon });
   }
 }

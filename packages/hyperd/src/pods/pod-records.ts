@@ -35,7 +35,8 @@ export interface ContainerRecord {
 }
 
 export interface SaveOptions {
-  readonly fleeting?: boolean;
+  /** It is on the disk a moment later: see `State.withoutSync`. */
+  readonly isSoon?: boolean;
 }
 
 /** Rows of pods and containers. Every call is one transaction, and durable unless it says otherwise. */
@@ -43,7 +44,6 @@ export interface PodRecords {
   readonly execs: ExecRecords;
   insert(pod: PodRecord, containers: readonly ContainerRecord[]): void;
   insertContainer(container: ContainerRecord): void;
-  /** `fleeting`: it need not outlive a boot of the host, as what it tells does not. */
   savePod(pod: PodRecord, options?: SaveOptions): void;
   saveContainer(container: ContainerRecord, options?: SaveOptions): void;
   remove(pod: PodId): void;
@@ -102,13 +102,13 @@ export function createPodRecords(state: State): PodRecords {
       });
     },
     insertContainer: addContainer,
-    savePod(pod, { fleeting = false } = {}) {
+    savePod(pod, { isSoon = false } = {}) {
       const update = () =>
         updatePod.run(JSON.stringify(pod.spec), JSON.stringify(pod.state), pod.machineId ?? null, pod.id);
-      if (fleeting) state.withoutSync(update);
+      if (isSoon) state.withoutSync(update);
       else update();
     },
-    saveContainer(c, { fleeting = false } = {}) {
+    saveContainer(c, { isSoon = false } = {}) {
       const update = () =>
         updateContainer.run(
           c.name,
@@ -118,7 +118,7 @@ export function createPodRecords(state: State): PodRecords {
           JSON.stringify(c.state),
           c.id,
         );
-      if (fleeting) state.withoutSync(update);
+      if (isSoon) state.withoutSync(update);
       else update();
     },
     remove(pod) {

@@ -44,6 +44,22 @@ test('a transaction is stored whole or not at all', () =>
     );
   }));
 
+test('what does not wait for the disk is stored all the same, and what follows waits again', () =>
+  inRoot((root) => {
+    {
+      using state = openState(root);
+      state.withoutSync(() => state.db.prepare('INSERT INTO settings VALUES (?, ?)').run('soon', 'x'));
+      assert.throws(() =>
+        state.withoutSync(() => {
+          throw new Error('in between');
+        }),
+      );
+      assert.deepEqual(Object.values(state.db.prepare('PRAGMA synchronous').get() ?? {}), [2]); // FULL
+    }
+    using state = openState(root);
+    assert.equal(state.db.prepare('SELECT key FROM settings').all().length, 1);
+  }));
+
 test('a database of a newer hyperd, or one that is none, is refused', () => {
   inRoot((root) => {
     {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { HyperError, messageOf } from '../errors.ts';
 import type { Ailment } from '../upkeep/index.ts';
+import { LaterSync } from './later-sync.ts';
 import { MIGRATIONS } from './migrations.ts';
 
 const MAX_FAULTS = 5;
@@ -20,8 +21,8 @@ export interface State extends Disposable {
   /** What is wrong with the database's file. */
   examine(): Ailment[];
   /**
-   * Stores what `work` writes without waiting for the disk: it outlives this process, but not the host's power, unless a write that waits comes after it. For
-   * what means nothing after a boot of the host.
+   * Stores what `work` writes without waiting for the disk, where it is a moment later: it outlives this process at once, and the host's power from then on.
+   * For what is written while somebody waits for a pod.
    */
   withoutSync(work: () => void): void;
 }
@@ -50,6 +51,7 @@ export function openState(root: string): State {
       },
     );
   }
+  const laterSync = new LaterSync(join(root, 'state.db-wal'));
   return {
     db,
     transact(work) {
@@ -77,8 +79,10 @@ export function openState(root: string): State {
       } finally {
         db.exec('PRAGMA synchronous = FULL');
       }
+      laterSync.ask();
     },
     [Symbol.dispose]() {
+      laterSync[Symbol.dispose]();
       db.close();
       lock.close();
     },

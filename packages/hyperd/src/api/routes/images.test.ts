@@ -190,7 +190,7 @@ test('/info has the members of the original, and disk usage, machines and pool a
         ...{ starts: { pool: 3, clone: 1, boot: 1 }, outfitted: 2 },
         ...{ failedClones: 1, lastCloneFailure: 'no memory' },
         pool: {
-          ...{ max: 4, isMaking: true, failure: undefined },
+          ...{ max: 4, wanted: 3, isMaking: true, failure: undefined },
           waiting: [
             { shape: { vcpus: 1, memoryMib: 128 }, outfit: undefined },
             { shape: { vcpus: 2, memoryMib: 64 }, outfit: `sha256:${'ab'.repeat(32)}` },
@@ -202,6 +202,7 @@ test('/info has the members of the original, and disk usage, machines and pool a
   });
   const info = JSON.parse((await send(api, 'GET /info')).body);
   assert.deepEqual([info.Images, info.Pods, info.Containers], [3, 1, 1]);
+  assert.deepEqual(info.Pool, { max: 4, wanted: 3, ready: 2, making: true });
   assert.deepEqual(info.DriverStatus.slice(2), [
     ['Image blobs', '1.235 MB'],
     ['Root filesystems', '0 B'],

@@ -49,6 +49,17 @@ export const DaemonInfo = Type.Object({
   Pods: count,
   Driver: Type.String({ description: 'of the storage' }),
   DriverStatus: Type.Array(Type.Array(Type.String(), { minItems: 2, maxItems: 2 })),
+  Pool: Type.Optional(
+    Type.Object(
+      {
+        max: Type.Integer({ description: 'machines that may wait' }),
+        wanted: Type.Integer({ description: 'that should' }),
+        ready: Type.Integer({ description: 'that do' }),
+        making: Type.Boolean({ description: 'one is being made' }),
+      },
+      { description: 'machines that wait for a pod; absent where that is off' },
+    ),
+  ),
   DockerRootDir: Type.String(),
   IndexServerAddress: Type.String(),
   ExecutionDriver: Type.String({ description: 'hypervisor' }),
