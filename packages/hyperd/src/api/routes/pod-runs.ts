@@ -61,7 +61,10 @@ function startRoute(pods: PodService, tags: ClientTags): PlainRoute {
       tag: 'the same with raw output, and a name for /exitcode and /tty/resize (below 0.6.2)',
     },
     answers: {
-      200: ofSchema(StartAnswer, '`{}`; below 0.8 `ID` (the machine that was asked for), `Code` 0, `Cause`'),
+      200: ofSchema(
+        StartAnswer,
+        '`{}`; below 0.8 `ID` (the machine that was asked for), `Code` 0, `Cause`. The header `Server-Timing` has the phases of the start',
+      ),
       101: 'with `attach` or `tag`: the session',
       404: 'unknown pod or machine',
       412: 'it is stopping',
