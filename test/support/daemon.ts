@@ -46,6 +46,8 @@ export interface DaemonOptions {
   readonly uid?: number;
   /** A program with arguments that runs it, and becomes it. */
   readonly runner?: readonly string[];
+  /** Its root directory (default: one in a temporary directory). */
+  readonly root?: string;
   /** Variables of its environment besides the test's own. */
   readonly env?: NodeJS.ProcessEnv;
   /** Whether it has a pool of machines: without, its machines are those of its pods. Default: false, unlike the daemon's own. */
@@ -62,8 +64,9 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   const socket = join(root, 'hyper.sock');
   const env = { ...process.env, HYPER_HOST: `unix://${socket}`, HOME: root, XDG_CACHE_HOME: root };
   const identity = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid };
+  const daemonRoot = options.root ?? join(root, 'r');
   const commandLine = [
-    ...[...(options.runner ?? []), join(bin, 'hyperd'), '--root', join(root, 'r')],
+    ...[...(options.runner ?? []), join(bin, 'hyperd'), '--root', daemonRoot],
     ...[
       '--host',
       `unix://${socket}`,
@@ -86,7 +89,7 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   }
 
   const daemon: TestDaemon = {
-    root: join(root, 'r'),
+    root: daemonRoot,
     socket,
     commandLine,
     get process() {
@@ -113,7 +116,7 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
       child = launch();
       await answering(socket, child, daemon.log);
     },
-    machinePids: () => pidsMentioning(join(root, 'r'), 'qemu'),
+    machinePids: () => pidsMentioning(daemonRoot, 'qemu'),
     log: () => readFileSync(join(root, 'daemon.log'), 'utf8'),
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) {
