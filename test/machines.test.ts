@@ -13,6 +13,7 @@ import {
   type ProcessSpec,
 } from '../packages/hyperd/src/guest/index.ts';
 import { createFileServers } from '../packages/hyperd/src/machines/file-server.ts';
+import type { LivenessTiming } from '../packages/hyperd/src/machines/liveness.ts';
 import type { Machine, MachineService } from '../packages/hyperd/src/machines/machine.ts';
 import { createMachineService } from '../packages/hyperd/src/machines/machine-service.ts';
 import { createQemuDriver } from '../packages/hyperd/src/machines/qemu/driver.ts';
@@ -37,7 +38,7 @@ let machines: MachineService;
 
 async function open(
   initrd = GUEST.initrd,
-  timing: { readonly bootTimeoutMs?: number } = {},
+  timing: { readonly bootTimeoutMs?: number; readonly liveness?: LivenessTiming } = {},
 ): Promise<MachineService> {
   const host = join(import.meta.dirname, '../build/host');
   const driver = createQemuDriver({
@@ -226,6 +227,28 @@ test('an agent that breaks the protocol costs its machine only', async () => {
   await good.agent.setClock();
   await good.stop();
   nothingLeft();
+});
+
+test('an agent that a process of the guest has frozen costs its machine, with that as the reason', async () => {
+  const watching = await open(undefined, { liveness: { intervalMs: 500, silenceMs: 5_000 } });
+  try {
+    const identity = { hostname: 'h', machineId: 'ab'.repeat(16) };
+    const [frozen, other] = await Promise.all([
+      watching.acquire({ shape: SHAPE, owner: undefined, identity }),
+      watching.acquire({ shape: SHAPE, owner: undefined, identity }),
+    ]);
+    const freeze =
+      'cd /sys/fs/cgroup; mkdir ice; echo 1 > ice/cgroup.procs; sleep 3; echo 1 > ice/cgroup.freeze; sleep 1000';
+    const args = ['/sbin/busybox', 'sh', '-c', freeze];
+    await frozen.agent.startProcess('', spec(args), collector().sink);
+    const exit = await frozen.exited;
+    assert.equal(exit.kind === 'died' && exit.message, 'the guest has not answered for 5 s');
+    await other.agent.setClock();
+    await other.stop();
+    nothingLeft();
+  } finally {
+    await watching[Symbol.asyncDispose]();
+  }
 });
 
 test('machines outlive their service; half-made ones and strays do not', async () => {

@@ -1,4 +1,5 @@
 import { type ErrorCode, HyperError } from '../errors.ts';
+import { hostFailure } from '../host-failure.ts';
 
 /**
  * HTTP status of every error code. Routes whose clients depend on another one say so in their definition (`statuses`).
@@ -32,8 +33,9 @@ export interface ErrorAnswer {
 
 /** What a client is told of `error`. The message of an error that is not ours stays in the log. */
 export function errorAnswer(error: unknown, overrides: StatusOverrides = {}): ErrorAnswer {
-  if (error instanceof HyperError) {
-    return { status: overrides[error.code] ?? STATUS[error.code], code: error.code, message: error.message };
+  const known = error instanceof HyperError ? error : hostFailure(error);
+  if (known) {
+    return { status: overrides[known.code] ?? STATUS[known.code], code: known.code, message: known.message };
   }
   const status = clientErrorStatus(error);
   if (status === undefined) return { status: 500, code: 'internal', message: 'internal error' };

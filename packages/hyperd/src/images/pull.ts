@@ -145,11 +145,11 @@ async function fetchLayers(
 }
 
 async function fetchLayer({ digest, size }: Descriptor, diffId: Digest, context: PullContext): Promise<void> {
-  const { store, held, downloads, signal, progress } = context;
+  const { held, downloads, signal, progress } = context;
   const id = shortId(digest);
   await held.hold(digest);
   await held.hold(diffId);
-  if (await store.has(digest, size)) {
+  if (await isThere({ digest, size }, diffId, context)) {
     progress({ status: 'Already exists', id });
     return;
   }
@@ -162,6 +162,16 @@ async function fetchLayer({ digest, size }: Descriptor, diffId: Digest, context:
     }),
   );
   progress({ status: 'Pull complete', id });
+}
+
+/** Whether the layer's blob can be relied on: one that is still to be unpacked is read first, as it may have been damaged. */
+async function isThere(
+  { digest, size }: Descriptor,
+  diffId: Digest,
+  { store, layers }: PullContext,
+): Promise<boolean> {
+  if (!(await store.has(digest, size))) return false;
+  return (await layers.has(diffId)) || (await store.verify(digest));
 }
 
 interface DownloadWatcher {
@@ -178,7 +188,7 @@ async function download(
 ): Promise<void> {
   const { store, layers, repository, budget, progress } = context;
   const id = shortId(digest);
-  if (await store.has(digest, size)) return;
+  if (await isThere({ digest, size }, diffId, context)) return;
   await using draft = await store.draft(digest);
   await using feed = (await layers.has(diffId))
     ? undefined

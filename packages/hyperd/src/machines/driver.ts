@@ -52,6 +52,8 @@ export interface Vm {
   forwardedPorts(): Promise<PortForward[]>;
   /** What has gone through its disks so far, by target: counted outside of the guest. */
   diskUsage(): Promise<ReadonlyMap<number, DiskUsage>>;
+  /** It stands still because the host's disk has no room for what it writes; it goes on by itself once there is. */
+  readonly waitsForDisk: boolean;
   pause(): Promise<void>;
   resume(): Promise<void>;
   /** Ends the process at once. Resolves when it is gone. Repeatable. */

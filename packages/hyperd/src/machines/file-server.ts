@@ -102,7 +102,7 @@ function findProgram(what: string): string {
 
 /** The socket is bound only when it listens: nothing connects before the machine does. */
 async function listening(path: string, process_: HostProcess, failure: () => Promise<string>): Promise<void> {
-  const deadline = Date.now() + START_TIMEOUT_MS;
+  const deadline = performance.now() + START_TIMEOUT_MS;
   for (;;) {
     const isThere = await access(path).then(
       () => true,
@@ -110,7 +110,7 @@ async function listening(path: string, process_: HostProcess, failure: () => Pro
     );
     if (isThere) return;
     if (!isAlive(process_)) throw new HyperError('machine', await failure());
-    if (Date.now() > deadline)
+    if (performance.now() > deadline)
       throw new HyperError('timeout', `${await failure()}: not within ${START_TIMEOUT_MS} ms`);
     await sleep(RETRY_MS);
   }

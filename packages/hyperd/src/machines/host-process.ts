@@ -41,9 +41,9 @@ export function kill(process_: HostProcess): void {
 
 /** Resolves with true once the process is gone, with false after `timeoutMs`. */
 export async function gone(process_: HostProcess, timeoutMs: number): Promise<boolean> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   for (let wait = 1; isAlive(process_); wait = Math.min(wait * 2, 50)) {
-    if (Date.now() > deadline) return false;
+    if (performance.now() > deadline) return false;
     await sleep(wait);
   }
   return true;

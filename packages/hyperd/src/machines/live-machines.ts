@@ -11,6 +11,7 @@ import type { Vm, VmDriver, VmHardware } from './driver.ts';
 import type { FileServers } from './file-server.ts';
 import { mayRaisePriority } from './host-load.ts';
 import { gone, kill, processOfPidFile, setNiceness, startTicksOf } from './host-process.ts';
+import { LIVENESS, type LivenessTiming } from './liveness.ts';
 import type { AcquireRequest, Machine, MachineShape, MachineSource } from './machine.ts';
 import type { MachineRecord, MachineRecords } from './machine-records.ts';
 import { endFileServers } from './machine-shares.ts';
@@ -34,6 +35,8 @@ export interface LiveMachinesOptions {
   readonly events: Events;
   readonly modulesDisk?: string | undefined;
   readonly bootTimeoutMs: number;
+  /** How machines are watched (default: `LIVENESS`). */
+  readonly liveness?: LivenessTiming | undefined;
 }
 
 /** The machines that there are: started, or taken up from an earlier daemon. Disposing lets go of them; they run on. */
@@ -197,6 +200,7 @@ export class LiveMachines implements AsyncDisposable {
       modulesDisk: this.#options.modulesDisk,
       ...{ sharesMemory, recordedShares: shares, fileServers: this.#options.fileServers },
       onGone: (gone) => this.#running.delete(gone),
+      liveness: this.#options.liveness ?? LIVENESS,
     });
     this.#running.set(id, machine);
     void machine.exited.then((exit) => {

@@ -45,7 +45,7 @@ export interface MachineRecords {
   all(): MachineRecord[];
 }
 
-export function createMachineRecords({ db, withoutSync }: State): MachineRecords {
+export function createMachineRecords({ db, owed, withoutSync }: State): MachineRecords {
   const insert = db.prepare(
     'INSERT INTO machines (id, owner, phase, vcpus, memory_mib, shares_memory, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
   );
@@ -83,7 +83,7 @@ export function createMachineRecords({ db, withoutSync }: State): MachineRecords
       withoutSync(() => setShares.run(JSON.stringify(shares), id));
     },
     remove(id) {
-      withoutSync(() => remove.run(id));
+      owed.note(`machine ${id}`, () => withoutSync(() => remove.run(id)));
     },
     all: () => all.all().map(recordOf),
   };

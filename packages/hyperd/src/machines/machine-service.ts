@@ -13,6 +13,7 @@ import type { VmDriver } from './driver.ts';
 import { examineMachines } from './examine-machines.ts';
 import type { FileServers } from './file-server.ts';
 import { hardwareOf, LiveMachines } from './live-machines.ts';
+import type { LivenessTiming } from './liveness.ts';
 import type {
   AcquireRequest,
   Machine,
@@ -56,6 +57,8 @@ export interface MachineServiceOptions {
   readonly booted?: readonly MachineShape[];
   /** How long a machine may take from power-on to its agent's answer, in ms (default 120,000: emulated machines are slow). */
   readonly bootTimeoutMs?: number;
+  /** How machines are watched (default: `LIVENESS`). */
+  readonly liveness?: LivenessTiming;
 }
 
 export interface PoolOptions extends PoolSettings {

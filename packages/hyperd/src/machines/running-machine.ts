@@ -6,6 +6,7 @@ import type { HostPort, PortForward } from '../networks/port-forward.ts';
 import type { Vm } from './driver.ts';
 import type { FileServers } from './file-server.ts';
 import { setNiceness } from './host-process.ts';
+import { Liveness, type LivenessTiming } from './liveness.ts';
 import type {
   DiskImage,
   DiskUseOptions,
@@ -43,6 +44,7 @@ export interface RunningMachineParts {
   readonly modulesDisk: string | undefined;
   readonly records: MachineRecords;
   readonly onGone: (id: MachineId) => void;
+  readonly liveness: LivenessTiming;
 }
 
 /** A machine with its agent: what a pod holds. Its files and row go when its process does, whatever ended it. */
@@ -53,6 +55,7 @@ export class RunningMachine implements Machine {
   readonly exited: Promise<MachineExit>;
   readonly #parts: RunningMachineParts;
   readonly #shares: MachineShares;
+  readonly #liveness: Liveness;
   #disks: readonly PluggedDisk[];
   #owner: PodId | undefined;
   /** See `Machine.outfit`; set by whoever prepares it. */
@@ -74,6 +77,14 @@ export class RunningMachine implements Machine {
       recorded: parts.recordedShares,
       save: (shares) => parts.records.setShares(parts.id, shares),
       onDeath: (reason) => void this.#endFor(reason),
+    });
+    this.#liveness = new Liveness({
+      ...parts.liveness,
+      beat: () => this.agent.setClock(), // which may have lost time with a host that slept
+      onSilence: (reason) => {
+        if (parts.vm.waitsForDisk) this.#liveness.resume();
+        else void this.#endFor(reason);
+      },
     });
     this.exited = this.#untilGone();
     void this.#endWithAgent();
@@ -111,6 +122,7 @@ export class RunningMachine implements Machine {
     try {
       // The call waits in the machine until that goes on.
       await Promise.all([vm.resume(), this.agent.configure(identity)]);
+      this.#liveness.resume();
     } finally {
       clearTimeout(timer);
     }
@@ -207,13 +219,15 @@ export class RunningMachine implements Machine {
     return this.#disks.some((disk) => disk.name === name);
   }
 
-  pause(): Promise<void> {
-    return this.#parts.vm.pause();
+  async pause(): Promise<void> {
+    this.#liveness.pause();
+    await this.#parts.vm.pause();
   }
 
   async resume(): Promise<void> {
     await this.#parts.vm.resume();
     await this.agent.setClock();
+    this.#liveness.resume();
   }
 
   consoleTail(): Promise<string> {
@@ -230,6 +244,7 @@ export class RunningMachine implements Machine {
   /** Lets go of it: it runs on, and the next daemon takes it up. */
   async detach(): Promise<void> {
     this.#stopping = true;
+    this.#liveness[Symbol.dispose]();
     this.#shares.detach();
     this.#parts.vm.detach();
     await this.agent[Symbol.asyncDispose]();
@@ -281,6 +296,7 @@ export class RunningMachine implements Machine {
   async #untilGone(): Promise<MachineExit> {
     const { vm, directory, records, id, onGone } = this.#parts;
     const exit = await vm.exited;
+    this.#liveness[Symbol.dispose]();
     const tail = this.#guestFault === undefined ? '' : await vm.consoleTail();
     await this.agent[Symbol.asyncDispose]();
     await this.#shares.end();

@@ -389,9 +389,11 @@ export class Container {
   }
 
   #save(change: Partial<ContainerRecord>): void {
-    this.#record = { ...this.#record, ...change };
+    const record = { ...this.#record, ...change };
     const { name, spec, state } = change;
     const isSoon = name === undefined && spec === undefined && state?.phase !== 'exited';
-    this.#context.records.saveContainer(this.#record, { isSoon });
+    const isFact = state?.phase === 'exited' || state?.phase === 'running';
+    this.#context.records.saveContainer(record, { isSoon, isFact });
+    this.#record = record;
   }
 }

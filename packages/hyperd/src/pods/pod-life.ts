@@ -66,10 +66,13 @@ export class PodLife {
   }
 
   save(change: Partial<PodRecord>): void {
-    this.#record = { ...this.#record, ...change };
+    const record = { ...this.#record, ...change };
     // What is written while somebody waits for the pod does not wait for the disk.
     const { spec, state } = change;
     const isSoon = spec === undefined && (state === undefined || isAlive(state));
-    this.#records.savePod(this.#record, { isSoon });
+    // An end comes whether it can be written or not; anything else has not happened where it cannot.
+    const isFact = spec === undefined && (state === undefined || ['ended', 'stopping'].includes(state.phase));
+    this.#records.savePod(record, { isSoon, isFact });
+    this.#record = record;
   }
 }

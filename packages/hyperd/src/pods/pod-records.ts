@@ -37,6 +37,8 @@ export interface ContainerRecord {
 export interface SaveOptions {
   /** It is on the disk a moment later: see `State.withoutSync`. */
   readonly isSoon?: boolean;
+  /** It tells what has happened: where the disk has no room for it, it is stored later, and nothing is thrown. */
+  readonly isFact?: boolean;
 }
 
 /** Rows of pods and containers. Every call is one transaction, and durable unless it says otherwise. */
@@ -87,6 +89,16 @@ export function createPodRecords(state: State): PodRecords {
     );
   };
 
+  /** A row is written whole: it holds what was owed of it. */
+  const save = (key: string, update: () => void, { isSoon = false, isFact = false }: SaveOptions): void => {
+    const write = isSoon ? () => state.withoutSync(update) : update;
+    if (isFact) state.owed.note(key, write);
+    else {
+      write();
+      state.owed.forget(key);
+    }
+  };
+
   return {
     execs: createExecRecords(state),
     insert(pod, containers) {
@@ -102,13 +114,12 @@ export function createPodRecords(state: State): PodRecords {
       });
     },
     insertContainer: addContainer,
-    savePod(pod, { isSoon = false } = {}) {
+    savePod(pod, options = {}) {
       const update = () =>
         updatePod.run(JSON.stringify(pod.spec), JSON.stringify(pod.state), pod.machineId ?? null, pod.id);
-      if (isSoon) state.withoutSync(update);
-      else update();
+      save(`pod ${pod.id}`, update, options);
     },
-    saveContainer(c, { isSoon = false } = {}) {
+    saveContainer(c, options = {}) {
       const update = () =>
         updateContainer.run(
           c.name,
@@ -118,14 +129,15 @@ export function createPodRecords(state: State): PodRecords {
           JSON.stringify(c.state),
           c.id,
         );
-      if (isSoon) state.withoutSync(update);
-      else update();
+      save(`container ${c.id}`, update, options);
     },
     remove(pod) {
       deletePod.run(pod);
+      state.owed.forget(`pod ${pod}`);
     },
     removeContainer(container) {
       deleteContainer.run(container);
+      state.owed.forget(`container ${container}`);
     },
     all() {
       return selectPods.all().map((row) => ({

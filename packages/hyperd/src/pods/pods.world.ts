@@ -12,6 +12,7 @@ import { HostPorts } from '../networks/host-ports.ts';
 import { Networks } from '../networks/networks.ts';
 import type { State } from '../state/database.ts';
 import { MIGRATIONS } from '../state/migrations.ts';
+import { OwedWrites } from '../state/owed-writes.ts';
 import { DiskLeases } from '../volumes/disk-images.ts';
 import { HostPaths } from '../volumes/host-paths.ts';
 import { NamedVolumes } from '../volumes/named-volumes.ts';
@@ -51,6 +52,7 @@ export class World {
       db,
       transact: (work) => work(),
       examine: () => [],
+      owed: new OwedWrites(),
       withoutSync: (work) => work(),
       [Symbol.dispose]: () => db.close(),
     };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { planRestart } from './restart.ts';
+import { planRestart, Timers } from './restart.ts';
 
 const failed = { failed: true, startedAt: 1_000, finishedAt: 2_000, restarts: 0 };
 
@@ -24,4 +24,15 @@ test('a run of ten seconds begins the count anew', () => {
   const run = { failed: true, startedAt: 0, finishedAt: 10_000, restarts: 7 };
   assert.deepEqual(planRestart('always', run), { restartsAt: 10_100, restarts: 1 });
   assert.equal(planRestart('always', { ...run, startedAt: 1 })?.restarts, 8);
+});
+
+test('a restart comes within a minute, also where the clock has been set back since it was planned', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_000_000 });
+  const timers = new Timers();
+  let count = 0;
+  timers.set('pod', 1_000_000 + 86_400_000, () => count++);
+  t.mock.timers.tick(59_999);
+  assert.equal(count, 0);
+  t.mock.timers.tick(1);
+  assert.equal(count, 1);
 });

@@ -33,7 +33,7 @@ export function planRestart(policy: RestartPolicy, run: EndedRun): PlannedRestar
 export class Timers {
   readonly #timers = new Map<string, NodeJS.Timeout>();
 
-  /** Calls `work` at a time, in ms since the epoch; at once where it has passed. */
+  /** Calls `work` at a time, in ms since the epoch; at once where it has passed, and soon where the clock has been set back since. */
   set(key: string, at: number, work: () => void): void {
     this.clear(key);
     const timer = setTimeout(
@@ -41,7 +41,7 @@ export class Timers {
         this.#timers.delete(key);
         work();
       },
-      Math.max(0, at - Date.now()),
+      Math.min(Math.max(0, at - Date.now()), MAX_DELAY_MS),
     );
     this.#timers.set(key, timer);
   }

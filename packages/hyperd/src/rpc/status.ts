@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { type ErrorCode, HyperError } from '../errors.ts';
+import { hostFailure } from '../host-failure.ts';
 
 /** gRPC's code of every error code. */
 const CODE: Readonly<Record<ErrorCode, status>> = {
@@ -27,6 +28,7 @@ export interface RpcStatus {
 
 /** What a client is told of `error`. The message of an error that is not ours stays in the log. */
 export function rpcStatus(error: unknown): RpcStatus {
-  if (error instanceof HyperError) return { code: CODE[error.code], details: error.message };
+  const known = error instanceof HyperError ? error : hostFailure(error);
+  if (known) return { code: CODE[known.code], details: known.message };
   return { code: status.INTERNAL, details: 'internal error' };
 }

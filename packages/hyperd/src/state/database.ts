@@ -5,6 +5,7 @@ import { HyperError, messageOf } from '../errors.ts';
 import type { Ailment } from '../upkeep/index.ts';
 import { LaterSync } from './later-sync.ts';
 import { MIGRATIONS } from './migrations.ts';
+import { OwedWrites } from './owed-writes.ts';
 
 const MAX_FAULTS = 5;
 const DAMAGE_ADVICE =
@@ -18,6 +19,8 @@ export interface State extends Disposable {
   readonly db: DatabaseSync;
   /** Runs `work` in a transaction: all of it is stored, or none. */
   transact<T>(work: () => T): T;
+  /** Writes of what has happened already. */
+  readonly owed: OwedWrites;
   /** What is wrong with the database's file. */
   examine(): Ailment[];
   /**
@@ -52,8 +55,10 @@ export function openState(root: string): State {
     );
   }
   const laterSync = new LaterSync(join(root, 'state.db-wal'));
+  const owed = new OwedWrites();
   return {
     db,
+    owed,
     transact(work) {
       if (db.isTransaction) return work();
       db.exec('BEGIN IMMEDIATE');
@@ -62,7 +67,7 @@ export function openState(root: string): State {
         db.exec('COMMIT');
         return result;
       } catch (error) {
-        db.exec('ROLLBACK');
+        if (db.isTransaction) db.exec('ROLLBACK'); // a full disk has ended it already
         throw error;
       }
     },
@@ -82,6 +87,7 @@ export function openState(root: string): State {
       laterSync.ask();
     },
     [Symbol.dispose]() {
+      owed[Symbol.dispose]();
       laterSync[Symbol.dispose]();
       db.close();
       lock.close();

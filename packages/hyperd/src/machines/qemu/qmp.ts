@@ -170,7 +170,7 @@ export async function connectQmp(path: string, timeoutMs: number, alive: () => b
 
 /** A connection to a unix socket that appears within `timeoutMs`. Rejects `machine` or `timeout`. */
 export async function connectUnix(path: string, timeoutMs: number, alive: () => boolean): Promise<Socket> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
     try {
       return await tryConnect(path);
@@ -180,7 +180,7 @@ export async function connectUnix(path: string, timeoutMs: number, alive: () => 
         throw new HyperError('machine', `connect to ${path}: ${messageOf(error)}`);
     }
     if (!alive()) throw new HyperError('machine', 'QEMU ended at its start');
-    if (Date.now() > deadline)
+    if (performance.now() > deadline)
       throw new HyperError('timeout', `connect to ${path}: not within ${timeoutMs} ms`);
     await sleep(RETRY_MS);
   }

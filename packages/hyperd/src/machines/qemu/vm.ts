@@ -20,6 +20,7 @@ import { connectQmp, connectUnix, type Qmp } from './qmp.ts';
 export const QEMU_PROGRAM = 'qemu-system-x86_64';
 const QMP_TIMEOUT_MS = 30_000;
 const DEATH_TIMEOUT_MS = 5_000;
+const DISK_RETRY_MS = 1_000;
 const TAIL_LINES = 20;
 const TAIL_BYTES = 4096;
 
@@ -33,6 +34,10 @@ export class QemuVm implements Vm {
   #detached = false;
   #poweredOff = false;
   #panicked = false;
+  #isPaused = false;
+  /** Until a write that the host had no room for is tried again. */
+  #diskRetry: NodeJS.Timeout | undefined;
+  #diskFailedAt = Number.NEGATIVE_INFINITY;
 
   constructor(process: HostProcess, directory: string, qmp: Qmp) {
     this.process = process;
@@ -40,6 +45,7 @@ export class QemuVm implements Vm {
     this.#directory = directory;
     qmp.onEvent(({ event, data }) => {
       if (event === 'GUEST_PANICKED') this.#panicked = true;
+      if (event === 'BLOCK_IO_ERROR' && data.action === 'stop') this.#retryDisk();
       if (event !== 'SHUTDOWN') return;
       if (data.reason === 'guest-shutdown') this.#poweredOff = true;
       if (data.reason === 'guest-reset' || data.reason === 'guest-panic') this.#panicked = true;
@@ -173,11 +179,17 @@ export class QemuVm implements Vm {
     return diskUsageOf(await this.qmp.execute('query-blockstats'));
   }
 
+  get waitsForDisk(): boolean {
+    return performance.now() - this.#diskFailedAt < 5 * DISK_RETRY_MS;
+  }
+
   async pause(): Promise<void> {
+    this.#isPaused = true;
     await this.qmp.execute('stop');
   }
 
   async resume(): Promise<void> {
+    this.#isPaused = false;
     await this.qmp.execute('cont');
   }
 
@@ -193,6 +205,7 @@ export class QemuVm implements Vm {
 
   detach(): void {
     this.#detached = true;
+    clearTimeout(this.#diskRetry);
     this.qmp.close();
   }
 
@@ -203,6 +216,16 @@ export class QemuVm implements Vm {
     await deleted;
   }
 
+  /** QEMU has stopped the machine with the write still to be done: going on tries it again. */
+  #retryDisk(): void {
+    this.#diskFailedAt = performance.now();
+    clearTimeout(this.#diskRetry);
+    this.#diskRetry = setTimeout(() => {
+      if (this.#isPaused || this.#detached) return;
+      this.qmp.execute('cont').catch(() => undefined); // it has ended, or will be tried again with the next failure
+    }, DISK_RETRY_MS).unref();
+  }
+
   /** The answer of QEMU's monitor for humans: QMP itself has no commands for the user-mode network. */
   async #monitor(command: string): Promise<string> {
     return String(await this.qmp.execute('human-monitor-command', { 'command-line': command })).trim();
@@ -210,6 +233,7 @@ export class QemuVm implements Vm {
 
   async #untilExit(): Promise<MachineExit> {
     await this.qmp.closed;
+    clearTimeout(this.#diskRetry);
     if (this.#detached) return new Promise(() => undefined);
     if (!(await gone(this.process, DEATH_TIMEOUT_MS))) {
       kill(this.process);
