@@ -53,6 +53,8 @@ export class PodMachine {
   readonly #network: PodNetwork;
   readonly #ports: PodPorts;
   #machine: Machine | undefined;
+  /** It writes its disks back and powers off. */
+  #leaving: Machine | undefined;
   #nextProcessId = 1;
 
   constructor(pod: MachineUser, context: PodContext) {
@@ -260,11 +262,18 @@ export class PodMachine {
     }
   }
 
+  /** Does not wait for a machine that is powering off: nothing of the pod is to stay. */
+  async cutShort(): Promise<void> {
+    await this.#leaving?.stop({ graceMs: 0 });
+  }
+
   /** Ends the machine, if there is one, and lets go of its disks. */
   async end(graceMs: number): Promise<void> {
     const machine = this.#machine;
     this.#machine = undefined;
+    this.#leaving = machine;
     await machine?.stop({ graceMs });
+    this.#leaving = undefined;
     await this.#network.close();
     this.#ports.release();
     this.volumes.release();

@@ -312,6 +312,7 @@ export class Pod {
   async remove(): Promise<void> {
     this.#isDoomed = true;
     try {
+      await this.#machine.cutShort();
       await this.#endAtOnce();
       await this.#sequence.run(async () => {
         if (this.#isGone) return;
