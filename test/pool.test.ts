@@ -173,13 +173,16 @@ test('a daemon that ends takes its waiting machines with it, and one that dies l
 
 test('the pool can be turned off, and what should wait be told as the original has it', async () => {
   const config = join(daemon.root, 'config');
-  writeFileSync(config, 'VmFactoryPolicy={"cache":1,"template":true,"cpu":2,"memory":64}\n');
+  writeFileSync(config, 'VmFactoryPolicy={"cache":2,"template":true,"cpu":2,"memory":64}\n');
   await using other = await startDaemon({ pool: true, args: ['--config', config] });
   await eventually(
-    'that one waits, and no other',
-    async () => /^ {2}Pool machines: 2 CPU 64 MiB$/m.test((await other.hyperctl(['info'])).stdout),
+    'that two wait, and no other',
+    async () =>
+      /^ {2}Pool machines: 2 CPU 64 MiB, 2 CPU 64 MiB$/m.test((await other.hyperctl(['info'])).stdout),
     REFILL_MS,
   );
+  await other.terminate();
+  assert.deepEqual(other.machinePids(), []);
   await using off = await startDaemon({ pool: true, args: ['--pool-max', '0', '--config', config] });
   assert.match((await off.hyperctl(['info'])).stdout, /^ {2}Pool: off$/m);
 });

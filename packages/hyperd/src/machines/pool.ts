@@ -112,7 +112,7 @@ export class MachinePool implements AsyncDisposable {
     clearTimeout(this.#timer);
     this.#making?.abort.abort();
     await this.#making?.done;
-    await Promise.all(this.#waiting.map(({ item }) => this.#end(item)));
+    await Promise.all([...this.#waiting].map(({ item }) => this.#end(item)));
   }
 
   #indexOf(wanted: PoolKind): number {
