@@ -27,7 +27,9 @@ export async function inventoryOf(world: World): Promise<string[]> {
   const processes = pidsMentioning(world.daemon.root, '')
     .filter((pid) => pid !== world.daemon.process.pid)
     .map((pid) => `process ${commandOf(pid)}`);
-  return [...new Set(files), ...empty, ...processes, ...networkOf(world)].sort();
+  const ofMachines = new Set(files.filter((text) => text.startsWith('machine of ')));
+  const others = files.filter((text) => !ofMachines.has(text));
+  return [...ofMachines, ...others, ...empty, ...processes, ...networkOf(world)].sort();
 }
 
 function fileOf(
@@ -37,6 +39,7 @@ function fileOf(
 ): string | undefined {
   const [folder = '', owner = '', ...rest] = path.split('/');
   if (OF_DAEMON.test(path)) return undefined;
+  if (folder === 'templates' && !owner.endsWith('.tmp')) return undefined; // kept for the next machine, or made again
   if (folder === 'machines')
     return machines.has(owner) ? `machine of ${machines.get(owner)}` : `stray ${path}`;
   if (folder === 'pods')
@@ -44,8 +47,9 @@ function fileOf(
   return plain(path);
 }
 
+/** What is built anew has another digest each time: files that bear one are counted. */
 function plain(path: string): string {
-  return path.replace(/\b(vm|pod)-\w{10}\b/g, '$1-*');
+  return path.replace(/[0-9a-f]{64}/g, '*').replace(/\b(vm|pod)-\w{10}\b/g, '$1-*');
 }
 
 function commandOf(pid: number): string {
