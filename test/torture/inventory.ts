@@ -63,7 +63,7 @@ function commandOf(pid: number): string {
 /** Devices, and of the packet filter how many rules and elements of sets there are. */
 function networkOf({ host }: World): string[] {
   if (!host) return [];
-  const devices = host.devices().map((name) => `device ${name.replace(/t\w+$/, 't*')}`);
+  const devices = host.devices().map((name) => `device ${name.replace(/^(h[0-9a-f]{6}[tb])\w+$/, '$1*')}`);
   const { nftables } = JSON.parse(host.inside('nft', '-j', 'list', 'ruleset')) as { nftables: Listed[] };
   const rules = nftables.flatMap(({ set, map, rule }) => {
     if (rule) return [`rule of ${rule.table} ${rule.chain}`];
