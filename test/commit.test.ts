@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -47,6 +48,18 @@ async function configOf(image: string): Promise<{
   const [{ Config: config }] = JSON.parse(read('manifest.json')) as [{ Config: string }];
   return JSON.parse(read(config));
 }
+
+test('an image of a container that is removed again leaves nothing, however quickly that comes', async () => {
+  await hyper('run', '-d', '--name', 'again', 'busybox', 'sleep', '1000');
+  const blobs = (): string[] => readdirSync(join(daemon.root, 'images/blobs/sha256')).sort();
+  const before = blobs();
+  for (let round = 0; round < 5; round++) {
+    await hyper('commit', 'again', 'again:latest');
+    await hyper('rmi', 'again:latest');
+    assert.deepEqual(blobs(), before);
+  }
+  await hyper('rm', 'again');
+});
 
 test('a container that has ended becomes an image: what it made, changed and deleted is in a pod of it', async () => {
   const script = [

@@ -199,7 +199,7 @@ test('a machine that hangs at boot is an error with the end of its console, and 
       }),
       (error) =>
         isHyperError(error, 'machine') &&
-        /no answer within 12000 ms/.test(error.message) &&
+        /no answer within 20000 ms/.test(error.message) &&
         /the agent never comes/.test(error.message),
     );
     nothingLeft();

@@ -74,7 +74,7 @@ export class RunStep {
     });
     await output.end();
     const { exitCode, signal } = step.exit;
-    if (exitCode === 0 && signal === 0) return take(step.changes());
+    if (exitCode === 0 && signal === 0) return await take(step.changes());
     if (this.#scope.keepFailed) await this.#keep(step, take);
     throw this.#failure(step, output.tail);
   }

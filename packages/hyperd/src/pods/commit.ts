@@ -85,7 +85,7 @@ export async function commitContainer(
     history: [...(history ?? []), { ...told, ...(isEmpty && { empty_layer: true }) }],
   };
   const layers = layer && !isEmpty ? [...base.layers, layer] : base.layers;
-  return assembly.finish(document, layers, reference ? [reference] : []);
+  return await assembly.finish(document, layers, reference ? [reference] : []); // what it holds is let go of after that
 }
 
 /** An image's configuration with what the container's specification says otherwise. */
