@@ -67,8 +67,8 @@ export class ApiServer implements AsyncDisposable {
   readonly #upgraded = new WeakSet<IncomingMessage>();
   readonly #hijacks = new Map<string, Hijack>();
   readonly #sockets = new Set<Socket>();
-  /** The listener that a connection came through. */
-  readonly #listeners = new WeakMap<Socket, string>();
+  /** Who is at the other end of a connection: known when it is made, and asked of every call on it. */
+  readonly #clients = new WeakMap<Socket, ClientIdentity>();
 
   constructor(options: ServerOptions) {
     this.#options = options;
@@ -161,7 +161,7 @@ export class ApiServer implements AsyncDisposable {
       HEADERS_TIMEOUT_MS,
     );
     server.on(connected, (socket: Socket) => {
-      this.#listeners.set(socket, url);
+      this.#clients.set(socket, clientOf(socket, url));
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
       socket.on('error', (error) => {
@@ -305,17 +305,10 @@ export class ApiServer implements AsyncDisposable {
     };
   }
 
-  #clientOf(socket: Socket): ClientIdentity {
-    const listener = this.#listeners.get(socket) ?? '';
-    if (!(socket instanceof TLSSocket)) return { kind: 'listener', name: listener };
-    const { CN } = socket.getPeerCertificate().subject;
-    return { kind: 'certificate', name: [CN ?? ''].flat()[0] ?? '' };
-  }
-
   /** To be told of a call's end: calls that change something are recorded, and those that are not allowed. */
   #recorder(route: Route, { raw }: FastifyRequest): CallRecorder {
     const startedAt = performance.now();
-    const client = this.#clientOf(raw.socket);
+    const client = this.#clients.get(raw.socket) ?? NOBODY;
     const { audit, logger } = this.#options;
     return {
       client,
@@ -364,6 +357,16 @@ interface Served<R extends Route> {
   /** The names that it may read. */
   readonly described: ReadonlySet<string>;
   readonly required: readonly Parameter[];
+}
+
+/** Of a connection that no listener of ours has brought; there is none. */
+const NOBODY: ClientIdentity = { kind: 'certificate', name: '' };
+
+/** `listener`: the URL that the connection came in by. */
+function clientOf(socket: Socket, listener: string): ClientIdentity {
+  if (!(socket instanceof TLSSocket)) return { kind: 'listener', name: listener };
+  const name = socket.getPeerCertificate().subject?.CN ?? '';
+  return { kind: 'certificate', name: [name].flat()[0] ?? '' };
 }
 
 type Hijack = Required<SessionDescription>;
