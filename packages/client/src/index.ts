@@ -1,13 +1,6 @@
 export { ApiError, ConnectionError } from './api-error.ts';
-export {
-  Client,
-  type ClientSettings,
-  type CommitOptions,
-  createClient,
-  type ExecSession,
-  type LogOptions,
-  type MachineSession,
-} from './client.ts';
+export { Client, type ClientSettings, createClient } from './client.ts';
+export type { CommitOptions, LogOptions } from './container-calls.ts';
 export { defaultHost } from './default-host.ts';
 export { demultiplex, type OutputChunk } from './demultiplex.ts';
 export type * from './doctor-types.ts';
@@ -15,7 +8,7 @@ export { type EventOptions, EventsDroppedError, type HyperEvent } from './events
 export type * from './image-types.ts';
 export type { Images } from './images.ts';
 export { type ProgressMessage, readProgress } from './progress.ts';
-export type { Session } from './session.ts';
+export type { ExecSession, MachineSession, Session } from './session.ts';
 export type * from './types.ts';
 export type * from './usage-types.ts';
 export type { Volumes } from './volumes.ts';

@@ -16,6 +16,16 @@ export interface Session extends Disposable {
   close(): void;
 }
 
+/** A process in a machine, whose exit code can be asked for. */
+export interface MachineSession extends Session {
+  readonly exec: string;
+}
+
+/** A process in a container, with the ids to ask for its exit code. */
+export interface ExecSession extends MachineSession {
+  readonly container: string;
+}
+
 export function openSession(
   socket: Socket,
   head: Buffer,
