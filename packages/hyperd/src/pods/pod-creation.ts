@@ -1,7 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { HyperError } from '../errors.ts';
 import { type ContainerId, newContainerId, type PodId } from '../ids.ts';
-import { Pod, type PodContext } from './pod.ts';
+import { Pod } from './pod.ts';
+import type { PodContext } from './pod-context.ts';
 import { attachmentRequestsOf } from './pod-network.ts';
 import type { ContainerRecord, PodRecord } from './pod-records.ts';
 import type { PodRegistry } from './pod-registry.ts';
@@ -86,7 +87,7 @@ export class PodCreation {
     const { portMappings } = record.spec;
     if (portMappings.length === 0) return;
     try {
-      await pod.addPorts(portMappings, { whenStopped: true });
+      await pod.connections.addPorts(portMappings, { whenStopped: true });
     } catch (error) {
       await pod.removeContainer(container);
       throw error;

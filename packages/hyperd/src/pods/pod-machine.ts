@@ -1,30 +1,27 @@
 import { access, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HyperError, isHyperError } from '../errors.ts';
-import { type GuestAgent, type GuestProcessState, pruneChanges, type StartBuiltin } from '../guest/index.ts';
-import type { ContainerId, Digest } from '../ids.ts';
+import { HyperError } from '../errors.ts';
+import { pruneChanges, type StartBuiltin } from '../guest/index.ts';
+import type { Digest } from '../ids.ts';
 import type { AcquireRequest, Machine, MachineExit } from '../machines/machine.ts';
 import { hostResolver } from '../networks/host-resolver.ts';
+import { adoptProcesses } from './adopt-processes.ts';
 import { guestServices } from './balancing.ts';
+import { withBorrowedMachine } from './borrowed-machine.ts';
 import type { Container, StartPlace } from './container.ts';
 import { etcFiles } from './etc-files.ts';
 import { identityOf } from './identity.ts';
-import { LOST_EXIT_CODE } from './lifecycle.ts';
-import type { PodContext } from './pod.ts';
+import type { PodContext } from './pod-context.ts';
 import { PodDisks } from './pod-disks.ts';
 import type { PodLife } from './pod-life.ts';
 import { accessOf, type ConnectRequest, PodNetwork } from './pod-network.ts';
 import { PodPorts } from './pod-ports.ts';
 import type { ContainerRecord } from './pod-records.ts';
 import { PodVolumes } from './pod-volumes.ts';
-import { Session } from './session.ts';
 import type { PortMapping } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
 import { builtinOf } from './start-spec.ts';
 import type { StartRecorder } from './start-trace.ts';
-
-/** Time for a borrowed machine to write its disk back, in ms. */
-const POWEROFF_GRACE_MS = 5_000;
 
 /** Of one start of a pod. */
 export interface StartOptions {
@@ -71,6 +68,19 @@ export class PodMachine {
     return this.#machine;
   }
 
+  /** The machine, where containers can be worked with. Throws `precondition` with the original's text. */
+  requireRunning(): Machine {
+    const { id, phase } = this.#pod.life;
+    const machine = this.#machine;
+    if (machine && (phase === 'running' || phase === 'starting')) return machine;
+    throw new HyperError(
+      'precondition',
+      phase === 'paused'
+        ? `cannot complete the operation, because the pod ${id} is paused; unpause it first`
+        : `cannot complete the operation, because the pod ${id} is not running`,
+    );
+  }
+
   /** With prefix length; none while there is no machine. */
   get addresses(): readonly string[] {
     return this.#machine ? this.#network.addresses : [];
@@ -102,6 +112,11 @@ export class PodMachine {
     return this.#network.disconnect(network, this.#machine);
   }
 
+  /** Path of the pod's writable disk. */
+  get #scratch(): string {
+    return join(this.#pod.directory, 'scratch.img');
+  }
+
   newProcessId(): number {
     return this.#nextProcessId++;
   }
@@ -119,12 +134,11 @@ export class PodMachine {
     await recorder.phase('ports', () => this.#ports.claim());
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const { spec } = this.#pod.life.record;
-    const scratch = join(directory, 'scratch.img');
-    const isUsed = await exists(scratch);
+    const isUsed = await exists(this.#scratch);
     const machine = given
-      ? await this.#settleIn(given, scratch, { signal, recorder })
-      : await this.#getMachine(scratch, { signal, recorder });
-    await recorder.phase('disks', () => this.#disks.plugAll(machine, scratch));
+      ? await this.#settleIn(given, { signal, recorder })
+      : await this.#getMachine({ signal, recorder });
+    await recorder.phase('disks', () => this.#disks.plugAll(machine, this.#scratch));
     if (isUsed) await this.prune();
     await recorder.phase('cards', () => this.#network.openOthers(machine));
     await recorder.phase('volumes', () => this.volumes.plugAll(machine, spec, this.#records()));
@@ -165,36 +179,16 @@ export class PodMachine {
     };
   }
 
-  /**
-   * For work on what a container has changed: in the pod's machine, or, while the pod has none, in one of its own for that time. It is the pod's, so that a
-   * daemon that dies meanwhile leaves nothing.
-   */
+  /** For work on what a container has changed: in the pod's machine, or, while the pod has none, in one that it has for that time. */
   async withChangesOf<T>(
     container: Container,
     work: (place: StartPlace) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> {
     if (this.#machine) return work(await this.placeFor(container));
-    const scratch = join(this.#pod.directory, 'scratch.img');
-    const disks = new PodDisks(this.#context.images);
-    let machine: Machine | undefined;
-    try {
-      await disks.prepare(container.record.imageId, signal);
-      const { id, spec } = this.#pod.life.record;
-      machine = await this.#context.machines.acquire({
-        ...{ shape: spec.resource, owner: id, identity: identityOf(spec.hostname) },
-        ...(signal && { signal }),
-      });
-      await disks.plugAll(machine, scratch);
-      const rootfsDisk = disks.nameOf(container.record.imageId);
-      return await work({
-        ...{ agent: machine.agent, processId: 1, rootfsDisk },
-        ...{ scratchDisk: disks.scratchName, files: [] },
-      });
-    } finally {
-      await machine?.stop({ graceMs: POWEROFF_GRACE_MS });
-      disks.release();
-    }
+    const pod = this.#pod.life.record;
+    const { imageId: image } = container.record;
+    return withBorrowedMachine({ pod, image, scratch: this.#scratch, signal }, this.#context, work);
   }
 
   /** Has the machine, if there is one, delete what containers have changed that the pod has no more. The next start tries again where that fails. */
@@ -229,18 +223,7 @@ export class PodMachine {
     this.#nextProcessId = Math.max(0, ...states.map((state) => state.id)) + 1;
     await this.volumes.adopt(machine, this.#pod.life.record.spec, this.#records());
     for (const image of this.#images()) await this.#disks.prepare(image); // plugged already; held so that the file stays
-    for (const state of states.filter((s) => !s.init)) await this.#adoptExec(state, agent);
-    for (const container of this.#pod.containers()) {
-      container.execs.loseOrphans();
-      const { id, processId } = container.record;
-      const ofInit = states.filter((state) => state.init && state.containerId === id);
-      const state = ofInit.find((found) => found.id === processId);
-      if (state) await container.adopt(state, agent);
-      else {
-        if (container.isRunning) container.lose(LOST_EXIT_CODE, 'its process was not found in the machine');
-        await this.#clearAway(id, ofInit, agent);
-      }
-    }
+    await adoptProcesses(states, agent, this.#pod.containers(), this.#context.logger);
   }
 
   /** Takes the pod's disks out of the machine, which waits for another pod. False: it could not be had back in order, and is still held. */
@@ -282,30 +265,30 @@ export class PodMachine {
   }
 
   /** Makes a machine that waited for a pod this one's. */
-  async #settleIn(given: Machine, scratch: string, { signal, recorder }: StartOptions): Promise<Machine> {
+  async #settleIn(given: Machine, { signal, recorder }: StartOptions): Promise<Machine> {
     this.#take(given);
     const { hostname } = this.#pod.life.record.spec;
     await Promise.all([
       recorder.phase('machine', () => given.agent.setHostname(hostname)),
-      recorder.phase('image', () => this.#prepareDisks(scratch, signal)),
+      recorder.phase('image', () => this.#prepareDisks(signal)),
     ]);
     return given;
   }
 
   /** A machine of the pod's own, and what is to be plugged into it, unless the machine is ready for the image. */
-  async #getMachine(scratch: string, { signal, recorder }: StartOptions): Promise<Machine> {
+  async #getMachine({ signal, recorder }: StartOptions): Promise<Machine> {
     const { id, spec } = this.#pod.life.record;
     const { machines } = this.#context;
     const network = await recorder.phase('network', () => this.#network.open());
     // One that is ready has an empty writable disk: not for a pod that has one with something on it.
-    const [outfit] = (await exists(scratch)) ? [] : this.#images();
+    const [outfit] = (await exists(this.#scratch)) ? [] : this.#images();
     const request: AcquireRequest = {
       ...{ shape: spec.resource, owner: id, identity: identityOf(spec.hostname), network, outfit, signal },
       sharesMemory: this.volumes.needsSharedMemory(spec, this.#records()),
       diskImages: await this.volumes.diskImages(spec, this.#records()),
       onId: (machineId) => this.#pod.life.save({ machineId }),
     };
-    const prepare = () => recorder.phase('image', () => this.#prepareDisks(scratch, signal));
+    const prepare = () => recorder.phase('image', () => this.#prepareDisks(signal));
     const isReady = machines.hasOutfitted(request);
     const [got, prepared] = await Promise.allSettled([
       recorder.phase('machine', () => machines.acquire(request)),
@@ -316,24 +299,24 @@ export class PodMachine {
     this.#hold(machine);
     if (prepared.status === 'rejected') throw prepared.reason;
     recorder.machine(machine.source, machine.outfit !== undefined);
-    await this.#takeReady(machine, scratch);
+    await this.#takeReady(machine);
     if (isReady) await prepare(); // further images; or all of it, where the ready machine turned out dead
     return machine;
   }
 
-  async #prepareDisks(scratch: string, signal: AbortSignal): Promise<void> {
+  async #prepareDisks(signal: AbortSignal): Promise<void> {
     await Promise.all([
-      this.#context.scratch.ensure(scratch),
+      this.#context.scratch.ensure(this.#scratch),
       ...this.#images().map((image) => this.#disks.prepare(image, signal)),
     ]);
   }
 
   /** Makes what the machine was prepared with the pod's own. */
-  async #takeReady(machine: Machine, scratch: string): Promise<void> {
+  async #takeReady(machine: Machine): Promise<void> {
     const ready = this.#context.readyImages.take(machine);
     if (!ready) return;
     this.#disks.takeOver(ready.disks);
-    await rename(ready.scratch, scratch);
+    await rename(ready.scratch, this.#scratch);
   }
 
   #take(machine: Machine): void {
@@ -364,33 +347,6 @@ export class PodMachine {
     return this.#pod.containers().map(({ record }) => record);
   }
 
-  /** What the guest still has of a container whose end was recorded by a daemon that died before it could tell the guest. */
-  async #clearAway(id: ContainerId, inits: readonly GuestProcessState[], agent: GuestAgent): Promise<void> {
-    try {
-      for (const state of inits) {
-        const session = new Session({ tty: state.tty });
-        await (await agent.adoptProcess(state, { stdout: 0, stderr: 0 }, session)).release();
-      }
-      await agent.removeContainer(id, { deleteUpper: false });
-    } catch (error) {
-      if (!isHyperError(error, 'not-found')) throw error; // there is nothing, as a rule
-    }
-  }
-
-  /** The client of an earlier daemon's exec is gone: its process goes on, its output goes nowhere. */
-  async #adoptExec(state: GuestProcessState, agent: GuestAgent): Promise<void> {
-    const session = new Session({ tty: state.tty });
-    const process = await agent.adoptProcess(state, { stdout: 0, stderr: 0 }, session);
-    session.bind(process);
-    const container = this.#pod.containers().find(({ record }) => record.id === state.containerId);
-    container?.execs.orphanOf(state.id)?.adopt(process);
-    process.exited
-      .then(() => process.release())
-      .catch((error: unknown) =>
-        this.#context.logger.debug({ pod: this.#pod.life.id, err: error }, 'end adopted exec'),
-      );
-  }
-
   #require(): Machine {
     if (this.#machine) return this.#machine;
     throw new HyperError('precondition', `use machine of pod ${this.#pod.life.id}: it has none`);
@@ -402,18 +358,4 @@ function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-/** Why a pod's machine is gone. Nobody but the pod itself stops it. */
-export function reasonOf(exit: MachineExit): string {
-  switch (exit.kind) {
-    case 'died':
-      return exit.consoleTail
-        ? `${exit.message}; its console ended with:\n${exit.consoleTail}`
-        : exit.message;
-    case 'poweroff':
-      return 'the machine was powered off from inside';
-    case 'stopped':
-      return 'killed';
-  }
 }

@@ -11,7 +11,8 @@ import type { Container } from './container.ts';
 import { examinePods } from './examine-pods.ts';
 import { Exec } from './exec.ts';
 import { IdleMachines } from './idle-machines.ts';
-import { Pod, type PodContext } from './pod.ts';
+import { Pod } from './pod.ts';
+import type { PodContext } from './pod-context.ts';
 import { PodCreation } from './pod-creation.ts';
 import type { ConnectRequest } from './pod-network.ts';
 import { PodRegistry } from './pod-registry.ts';
@@ -148,19 +149,19 @@ export class Pods implements PodService {
   }
 
   addPortMappings(pod: string, mappings: readonly PortMapping[]): Promise<void> {
-    return this.#registry.pod(pod, `Pod ${pod} not found`).addPorts(mappings);
+    return this.#registry.pod(pod, `Pod ${pod} not found`).connections.addPorts(mappings);
   }
 
   deletePortMappings(pod: string, selectors: readonly PortSelector[]): Promise<void> {
-    return this.#registry.pod(pod, `Pod ${pod} not found`).removePorts(selectors);
+    return this.#registry.pod(pod, `Pod ${pod} not found`).connections.removePorts(selectors);
   }
 
   connectNetwork(pod: string, request: ConnectRequest): Promise<void> {
-    return this.#registry.pod(pod, `Pod ${pod} not found`).connectNetwork(request);
+    return this.#registry.pod(pod, `Pod ${pod} not found`).connections.connectNetwork(request);
   }
 
   disconnectNetwork(pod: string, network: string): Promise<void> {
-    return this.#registry.pod(pod, `Pod ${pod} not found`).disconnectNetwork(network);
+    return this.#registry.pod(pod, `Pod ${pod} not found`).connections.disconnectNetwork(network);
   }
 
   services(pod: string): readonly ServiceSpec[] {
@@ -171,7 +172,7 @@ export class Pods implements PodService {
   changeServices(pod: string, change: ServiceChange, services: readonly ServiceSpec[]): Promise<void> {
     return this.#registry
       .pod(pod, `The pod(${pod}) can not be found, please create it first`)
-      .changeServices(change, services);
+      .connections.changeServices(change, services);
   }
 
   container(container: string): ReturnType<Container['view']> {
