@@ -1,6 +1,5 @@
-import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HyperError, messageOf } from '../errors.ts';
+import { HyperError } from '../errors.ts';
 import type { GuestContainerProcess } from '../guest/index.ts';
 import type { ContainerId, Digest, ExecId, MachineId, PodId } from '../ids.ts';
 import type { Machine, MachineShape } from '../machines/machine.ts';
@@ -17,6 +16,7 @@ import { PodCreation } from './pod-creation.ts';
 import type { ConnectRequest } from './pod-network.ts';
 import { PodRegistry } from './pod-registry.ts';
 import type { ClientStreams, PodEnd, PodService, PodUsage, StopOptions } from './pod-service.ts';
+import { restorePods } from './restore-pods.ts';
 import type { ContainerSpec, PodSpec, PortMapping, ServiceSpec } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
 import { namedVolumesOf } from './volume-plan.ts';
@@ -46,29 +46,11 @@ export class Pods implements PodService {
       this.#registry.add(new Pod(pod, containers, this.#context));
   }
 
-  /** Takes running pods up again, ends what was half started, removes what belongs to nobody. Never rejects for one pod's sake. */
-  async restore(machines: readonly Machine[]): Promise<void> {
-    const unclaimed = new Set(machines);
-    const work: Promise<void>[] = [];
-    for (const pod of this.#registry.all()) {
-      const machine = machines.find((m) => m.id === pod.record.machineId);
-      if (pod.isBeingRemoved) work.push(this.#remove(pod));
-      else if (machine && pod.isAlive) {
-        unclaimed.delete(machine);
-        work.push(pod.adopt(machine));
-      } else work.push(pod.declareLost());
-    }
-    for (const machine of unclaimed) {
-      if (machine.owner === undefined) this.#idle.keep(machine);
-      else work.push(machine.stop({ graceMs: 0 }));
-    }
-    for (const result of await Promise.allSettled(work)) {
-      if (result.status === 'rejected') this.#context.logger.error({ err: result.reason }, 'restore pod');
-    }
-    await this.#removeStrayDirectories();
-    await this.#context.networks
-      .settle((pod) => this.#registry.has(pod))
-      .catch((error: unknown) => this.#context.logger.error({ err: error }, 'clear away networks of pods'));
+  /** See `restorePods`. */
+  restore(machines: readonly Machine[]): Promise<void> {
+    return restorePods(machines, {
+      ...{ registry: this.#registry, context: this.#context, remove: (pod) => this.#remove(pod) },
+    });
   }
 
   async create(spec: PodSpec): Promise<PodId> {
@@ -379,22 +361,6 @@ export class Pods implements PodService {
   #requireRoom(): void {
     if (this.#registry.all().filter((pod) => pod.isAlive).length < MAX_RUNNING_PODS) return;
     throw new HyperError('limit', `There have already been ${MAX_RUNNING_PODS} running Pods`);
-  }
-
-  /** Directories of pods that are not, and what a start that was broken off has left half-made. */
-  async #removeStrayDirectories(): Promise<void> {
-    const directory = join(this.#context.root, 'pods');
-    try {
-      for (const name of await readdir(directory)) {
-        const path = join(directory, name);
-        if (!this.#registry.has(name)) await rm(path, { recursive: true, force: true });
-        else
-          for (const file of await readdir(path))
-            if (file.endsWith('.tmp')) await rm(join(path, file), { force: true });
-      }
-    } catch (error) {
-      this.#context.logger.debug({ err: messageOf(error) }, 'look for stray pod directories');
-    }
   }
 }
 
