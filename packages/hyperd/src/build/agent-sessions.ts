@@ -1,4 +1,4 @@
-import { HyperError } from '../errors.ts';
+import { type ErrorCode, HyperError } from '../errors.ts';
 import type { GuestConnection } from '../guest/index.ts';
 
 /** How long a client's session waits for its build to begin, and a step for a session of its client, in ms. */
@@ -87,9 +87,10 @@ export class AgentSessions {
   async serve(build: string, agent: string, connection: GuestConnection): Promise<void> {
     const { session, done } = await this.#take(build, agent, connection.signal);
     const signal = AbortSignal.any([connection.signal, session.signal]);
-    const over = new Promise<void>((resolve) =>
-      signal.addEventListener('abort', () => resolve(), { once: true }),
-    );
+    const over = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
     try {
       await Promise.race([
         over,
@@ -101,34 +102,36 @@ export class AgentSessions {
     }
   }
 
-  #take(build: string, agent: string, signal: AbortSignal): Promise<Offer> {
-    const { promise, resolve, reject } = Promise.withResolvers<Offer>();
+  /** The next session of the client. Rejects `canceled` as soon as the connection it is for has ended: no session is used up then. */
+  async #take(build: string, agent: string, signal: AbortSignal): Promise<Offer> {
+    const failed = (code: ErrorCode, why: string): HyperError =>
+      new HyperError(code, `ssh agent "${agent}": ${why}`);
+    const ended = (): HyperError => failed('canceled', 'the connection to it has ended');
+    if (signal.aborted) throw ended();
     const waiting = this.#waiting(build, agent);
     const [offer] = waiting.offers;
     if (offer) {
       waiting.offers.delete(offer);
-      return Promise.resolve(offer);
+      return offer;
     }
-    if (waiting.takers.size >= MAX_WAITING)
-      return Promise.reject(
-        new HyperError('limit', `ssh agent "${agent}": ${MAX_WAITING} connections wait already`),
-      );
+    if (waiting.takers.size >= MAX_WAITING) throw failed('limit', `${MAX_WAITING} connections wait already`);
+    const { promise, resolve, reject } = Promise.withResolvers<Offer>();
     waiting.takers.add(resolve);
-    const giveUp = (): void =>
-      reject(
-        new HyperError(
-          'timeout',
-          `ssh agent "${agent}": the client has opened no session within ${WAIT_MS} ms`,
-        ),
-      );
-    const timer = setTimeout(giveUp, WAIT_MS);
-    signal.addEventListener('abort', giveUp, { once: true });
-    return promise.finally(() => {
+    const giveUp = (error: HyperError): void => {
+      waiting.takers.delete(resolve); // at once: what is offered from now on is for others
+      reject(error);
+    };
+    const late = failed('timeout', `the client has opened no session within ${WAIT_MS} ms`);
+    const timer = setTimeout(() => giveUp(late), WAIT_MS);
+    const abort = (): void => giveUp(ended());
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      return await promise;
+    } finally {
       clearTimeout(timer);
-      signal.removeEventListener('abort', giveUp);
-      waiting.takers.delete(resolve);
+      signal.removeEventListener('abort', abort);
       this.#forget(build, agent);
-    });
+    }
   }
 
   #waiting(build: string, agent: string): Waiting {
