@@ -58,10 +58,10 @@ async function fromUrl(url: string, request: BuildRequest, place: ContextPlace):
   const source = await openUrl(url, place.signal);
   try {
     const { compression, bytes } = await compressionOf(source as AsyncIterable<Uint8Array>);
-    if (compression) return fromTree(await takeContext(bytes, place.assembly), request, place);
+    if (compression) return await fromTree(await takeContext(bytes, place.assembly), request, place);
     const { start, rest } = await startOf(bytes);
     if (start.toString('latin1', MAGIC_OFFSET, MAGIC_OFFSET + 5) === 'ustar')
-      return fromTree(await takeContext(rest, place.assembly), request, place);
+      return await fromTree(await takeContext(rest, place.assembly), request, place);
     const parts: Buffer[] = [];
     let size = 0;
     for await (const part of rest) {
