@@ -33,10 +33,10 @@ export class NameServer implements AsyncDisposable {
     this.#udp = createSocket('udp4');
     this.#udp.on('message', (message, { address, port }) => {
       this.#answer(message, address, 'udp')
-        .catch(() => undefined) // a question that cannot even be repeated
         .then((answer) => {
           if (answer && !this.#ending.signal.aborted) this.#udp.send(answer, port, address, () => undefined); // the pod may be gone
-        });
+        })
+        .catch(() => undefined); // a question that cannot even be repeated, or from port 0, which nothing can be sent to
     });
     this.#tcp = createServer((socket) => void this.#serve(socket));
     this.#tcp.maxConnections = MAX_CONNECTIONS;
