@@ -1,32 +1,15 @@
-import type { BuildService } from '../build/service.ts';
 import type { ApiGuardSettings } from '../config/api-guard.ts';
-import type { Doctor } from '../doctor/index.ts';
-import type { Events } from '../events/index.ts';
-import type { ImageService } from '../images/image-service.ts';
 import type { Logger } from '../logger.ts';
-import type { MachineService } from '../machines/machine.ts';
-import type { Networks } from '../networks/networks.ts';
-import type { PodService } from '../pods/pod-service.ts';
-import type { Volumes } from '../volumes/index.ts';
 import { Access } from './access.ts';
 import { AuditLog } from './audit-log.ts';
 import { ClientTags } from './client-tags.ts';
 import { MachineExecs } from './machine-execs.ts';
-import type { About } from './routes/context.ts';
+import type { RouteContext } from './routes/context.ts';
 import { allRoutes } from './routes/index.ts';
 import { ApiServer } from './server.ts';
 import { tlsSettings } from './tls.ts';
 
-export interface ApiOptions {
-  readonly pods: PodService;
-  readonly images: ImageService;
-  readonly builds: BuildService;
-  readonly volumes: Pick<Volumes, 'named'>;
-  readonly machines: MachineService;
-  readonly networks: Networks;
-  readonly events: Events;
-  readonly doctor: Doctor;
-  readonly about: About;
+export interface ApiOptions extends Omit<RouteContext, 'clientTags' | 'machineExecs'> {
   readonly logger: Logger;
   readonly guard?: ApiGuardSettings;
   readonly closeGraceMs?: number;

@@ -18,6 +18,7 @@ const SHORT_NAME = 12;
 /** Enough to see a tar's magic. */
 const START_BYTES = 512;
 
+/** What bringing images in from a tar needs. */
 export interface ArchiveContext {
   readonly store: ContentStore;
   readonly layers: LayerStore;

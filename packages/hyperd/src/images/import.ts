@@ -1,24 +1,17 @@
 import type { Readable } from 'node:stream';
 import { HyperError } from '../errors.ts';
 import { MEDIA } from '../oci/documents.ts';
+import type { ArchiveContext } from './archive-files.ts';
 import { applyChanges } from './changes.ts';
 import { HOST_PLATFORM, type StoredImage } from './image-files.ts';
-import type { ImportOptions, ProgressListener } from './image-service.ts';
+import type { ImportOptions } from './image-service.ts';
 import { writeImage } from './image-writing.ts';
 import { compressionOf, uncompressed } from './layers/decompress.ts';
 import { LayerFeed } from './layers/layer-feed.ts';
-import type { LayerInfo, LayerStore } from './layers/layer-store.ts';
+import type { LayerInfo } from './layers/layer-store.ts';
 import { UnpackBudget } from './layers/layer-writer.ts';
-import type { ContentStore } from './store/content-store.ts';
-import type { HoldSet } from './store/holds.ts';
 
-export interface ImportContext {
-  readonly store: ContentStore;
-  readonly layers: LayerStore;
-  readonly held: HoldSet;
-  readonly maxBytes: number;
-  readonly progress: ProgressListener;
-  readonly signal: AbortSignal | undefined;
+export interface ImportContext extends ArchiveContext {
   /** What the image's history says the layer came from. */
   readonly from: string;
 }

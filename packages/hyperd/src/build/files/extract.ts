@@ -1,6 +1,6 @@
 import { HyperError } from '../../errors.ts';
 import type { LayerEntry } from '../../images/layers/layer-index.ts';
-import type { TreeNode } from '../../images/layers/tree.ts';
+import { nodeOf, type TreeNode } from '../../images/layers/tree.ts';
 import { directoryNode, type Owner, type TreeChanges } from './tree-changes.ts';
 import { bytesOf, joined, namesOf, parentOf, printable, resolvePath } from './tree-path.ts';
 
@@ -53,14 +53,4 @@ function linked(changes: TreeChanges, { linkName, name }: LayerEntry, base: stri
     'invalid-argument',
     `unpack archive: hard link "${printable(name)}" leads to "${printable(linkName)}", which is no file`,
   );
-}
-
-function nodeOf(entry: LayerEntry, layer: number): TreeNode {
-  const { mode, uid, gid, mtime, xattrs, linkName, deviceMajor, deviceMinor, sizeBytes, firstBlock } = entry;
-  const type = entry.type === 'link' ? 'file' : entry.type;
-  return {
-    ...{ type, mode, uid, gid, mtime, xattrs, linkName, deviceMajor, deviceMinor },
-    content: type === 'file' ? { layer, firstBlock, sizeBytes } : undefined,
-    children: undefined,
-  };
 }

@@ -106,7 +106,8 @@ function linked(root: TreeNode, { name, linkName }: TarEntry): TreeNode {
   return target;
 }
 
-function nodeOf(entry: LayerEntry, layer: number): TreeNode {
+/** What an entry that is no hard link is in a tree. `layer`: which one holds its content. */
+export function nodeOf(entry: LayerEntry, layer: number): TreeNode {
   const { mode, uid, gid, mtime, xattrs, linkName, deviceMajor, deviceMinor, sizeBytes, firstBlock } = entry;
   const type = entry.type === 'link' ? 'file' : entry.type;
   return {
