@@ -1,40 +1,35 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { type CommandResult, eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { type CommandResult, eventually } from './support/daemon.ts';
+import { atStart, sharedDaemon, sharedDirectory } from './support/shared.ts';
 
-const directory = mkdtempSync(join(tmpdir(), 'access-'));
+const directory = sharedDirectory('access-');
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-let daemon: TestDaemon;
+const ca = authority('ca');
+for (const name of ['server', 'admin', 'ci', 'watcher', 'nobody']) certificate(name, ca);
+certificate('stranger', authority('other-ca'));
+const config = join(directory, 'config');
+writeFileSync(
+  config,
+  '[Access]\nadmin = all\nci = pods ci-*\nwatcher = read\nunix://' +
+    `${join(directory, 'read.sock')} = read\n`,
+);
+const daemon = sharedDaemon({
+  args: [
+    ...['--config', config, '--tls-dir', join(directory, 'server'), '--host', 'tls://127.0.0.1:0'],
+    ...['--host', `unix://${join(directory, 'read.sock')}`, '--socket-mode', '600'],
+  ],
+});
 let url = '';
 
-before(async () => {
-  const ca = authority('ca');
-  for (const name of ['server', 'admin', 'ci', 'watcher', 'nobody']) certificate(name, ca);
-  certificate('stranger', authority('other-ca'));
-  const config = join(directory, 'config');
-  writeFileSync(
-    config,
-    '[Access]\nadmin = all\nci = pods ci-*\nwatcher = read\nunix://' +
-      `${join(directory, 'read.sock')} = read\n`,
-  );
-  daemon = await startDaemon({
-    args: [
-      ...['--config', config, '--tls-dir', join(directory, 'server'), '--host', 'tls://127.0.0.1:0'],
-      ...['--host', `unix://${join(directory, 'read.sock')}`, '--socket-mode', '600'],
-    ],
-  });
+atStart(async () => {
   await eventually('the log tells where it listens', () => {
     url = /tls:\/\/127\.0\.0\.1:\d+/.exec(daemon.log())?.[0] ?? '';
     return url !== '';
   });
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  rmSync(directory, { recursive: true });
 });
 
 function openssl(...args: string[]): void {

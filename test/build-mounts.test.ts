@@ -1,26 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { after, test } from 'node:test';
-import { eventually, startDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { eventually } from './support/daemon.ts';
+import { sharedDaemon, sharedDirectory } from './support/shared.ts';
 
-const daemon = await startDaemon();
-const scratch = mkdtempSync(join(tmpdir(), 'mounts-'));
-after(async () => {
-  rmSync(scratch, { recursive: true, force: true });
-  await daemon[Symbol.asyncDispose]();
-});
+const daemon = sharedDaemon();
+const scratch = sharedDirectory('mounts-');
 
 /** A context with a Dockerfile of these lines and, as `root`, the host's programs with what they need to run. */
 function contextOf(lines: readonly string[], programs: readonly string[] = []): string {

@@ -1,24 +1,20 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { startDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
 import { makeCertificates } from './support/hostile-registry.ts';
-import { startRegistry, TEST_LOGIN } from './support/registry.ts';
+import { startRegistry, TEST_LOGIN, type TestRegistry } from './support/registry.ts';
+import { atStart, shared, sharedDaemon, sharedDirectory } from './support/shared.ts';
 
-const directory = mkdtempSync(join(tmpdir(), 'build-registry-'));
+const directory = sharedDirectory('build-registry-');
 const tls = makeCertificates(directory, 'registry');
 const certs = join(directory, 'certs.d');
-const [daemon, registry] = await Promise.all([
-  startDaemon({ args: ['--certs-dir', certs] }),
-  startRegistry({ login: true, tls }),
-]);
-mkdirSync(join(certs, registry.host), { recursive: true });
-copyFileSync(tls.authority, join(certs, registry.host, 'ca.crt'));
-after(async () => {
-  for (const part of [daemon, registry]) await part[Symbol.asyncDispose]();
-  rmSync(directory, { recursive: true, force: true });
+const daemon = sharedDaemon({ args: ['--certs-dir', certs] });
+let registry: TestRegistry;
+atStart(async () => {
+  registry = shared(await startRegistry({ login: true, tls }));
+  mkdirSync(join(certs, registry.host), { recursive: true });
+  copyFileSync(tls.authority, join(certs, registry.host, 'ca.crt'));
 });
 
 async function hyperctl(...args: string[]): Promise<string> {

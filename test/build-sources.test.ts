@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createNetServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
-import { eventually, startDaemon } from './support/daemon.ts';
+import { eventually } from './support/daemon.ts';
 import { layerTar } from './support/images.ts';
+import { sharedDaemon, sharedDirectory } from './support/shared.ts';
 
-const daemon = await startDaemon();
-const scratch = mkdtempSync(join(tmpdir(), 'sources-'));
+const daemon = sharedDaemon();
+const scratch = sharedDirectory('sources-');
 const served = new Map<string, Buffer>();
 const server = createServer((request, response) => {
   const body = served.get(request.url ?? '');
@@ -20,11 +20,9 @@ const server = createServer((request, response) => {
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 const http = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 const git = await startGit();
-after(async () => {
+after(() => {
   git.stop();
   server.close();
-  rmSync(scratch, { recursive: true, force: true });
-  await daemon[Symbol.asyncDispose]();
 });
 
 /** A repository on loopback, with a hook and a configuration that must have no say. */

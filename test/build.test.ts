@@ -1,20 +1,16 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: Dockerfiles have them
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
-import { tmpdir } from 'node:os';
+import { mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { after, test } from 'node:test';
-import { eventually, startDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { eventually } from './support/daemon.ts';
 import { type LayerEntry, layerTar } from './support/images.ts';
+import { type RestReply, rest } from './support/rest.ts';
+import { sharedDaemon, sharedDirectory } from './support/shared.ts';
 
-const daemon = await startDaemon();
-const scratch = mkdtempSync(join(tmpdir(), 'build-'));
-after(async () => {
-  rmSync(scratch, { recursive: true, force: true });
-  await daemon[Symbol.asyncDispose]();
-});
+const daemon = sharedDaemon();
+const scratch = sharedDirectory('build-');
 
 /** A directory of these files; a name that ends in a slash is a directory, a text that begins with `->` a link. */
 function contextOf(files: Readonly<Record<string, string>>): string {
@@ -293,17 +289,8 @@ for (const [what, files, args, message] of wrong) {
   test(`a build with ${what} is refused`, async () => assert.match(await refused(files, ...args), message));
 }
 
-function post(path: string, body: Buffer): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const call = request({ socketPath: daemon.socket, method: 'POST', path }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (part: string) => (text += part));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-    });
-    call.on('error', reject);
-    call.end(body);
-  });
-}
+const post = (path: string, body: Buffer): Promise<RestReply> =>
+  rest(daemon.socket, `POST ${path}`, { body });
 
 const file = (name: string, data: string): LayerEntry => ({ name, type: 'file', data });
 const hostile: readonly (readonly [string, readonly LayerEntry[], RegExp])[] = [
@@ -314,12 +301,12 @@ const hostile: readonly (readonly [string, readonly LayerEntry[], RegExp])[] = [
 ];
 for (const [what, entries, message] of hostile) {
   test(`a context with ${what} is refused`, async () => {
-    const { status, text } = await post(
+    const { status, body } = await post(
       '/image/build',
       layerTar([file('Dockerfile', 'FROM busybox'), ...entries]),
     );
-    assert.equal(status, 400, text);
-    assert.match(text, message);
+    assert.equal(status, 400, body);
+    assert.match(body, message);
   });
 }
 
@@ -332,13 +319,13 @@ test('contexts come in every compression, under every spelling of a name, and te
     ['xz', ['-c']],
     ['zstd', ['-c']],
   ] as const) {
-    const body = execFileSync(program, args, { input: tar });
+    const context = execFileSync(program, args, { input: tar });
     const labels = encodeURIComponent('{"c":"d"}');
-    const { text } = await post(
+    const { body } = await post(
       `/v0.7.0/image/build?t=n1&name=n2:x&labels=${labels}&memory=0&ulimits=null`,
-      body,
+      context,
     );
-    const messages = text
+    const messages = body
       .trimEnd()
       .split('\r\n')
       .map((line) => JSON.parse(line) as { stream?: string; aux?: { ID: string } });

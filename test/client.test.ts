@@ -10,19 +10,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { type CommandResult, collect, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { type CommandResult, collect } from './support/daemon.ts';
+import { sharedDaemon } from './support/shared.ts';
 
 const repository = join(import.meta.dirname, '..');
 const examples = join(repository, 'packages/client/examples');
 process.env.NODE_DISABLE_COMPILE_CACHE = '1'; // npm and tsc would leave theirs behind
-let daemon: TestDaemon;
-before(async () => {
-  daemon = await startDaemon();
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-});
+const daemon = sharedDaemon();
 
 function run(node: string, args: readonly string[]): Promise<CommandResult> {
   const env = { ...process.env, HYPER_HOST: `unix://${daemon.socket}` };

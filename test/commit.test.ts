@@ -1,30 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { request } from 'node:http';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { eventually, startDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { eventually } from './support/daemon.ts';
+import { type RestReply, rest } from './support/rest.ts';
+import { sharedDaemon } from './support/shared.ts';
 
-const daemon = await startDaemon();
-after(() => daemon[Symbol.asyncDispose]());
+const daemon = sharedDaemon();
 
-interface Answer {
-  readonly status: number;
-  readonly text: string;
-}
-
-function post(path: string, body = ''): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const call = request({ socketPath: daemon.socket, method: 'POST', path }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (part: string) => (text += part));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-    });
-    call.on('error', reject);
-    call.end(body);
-  });
-}
+const post = (path: string, body: string): Promise<RestReply> =>
+  rest(daemon.socket, `POST ${path}`, { body });
 
 async function hyper(...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await daemon.hyperctl(args);
@@ -98,12 +84,12 @@ test('a running container becomes an image while it stands still, goes on, and i
     ExposedPorts: { '22/tcp': {} },
     Env: null,
   };
-  const { status, text } = await post(
+  const reply = await post(
     '/v0.7.0/container/commit?container=runs&comment=message&repo=myrepo&pause=yes&change=%5B%22LABEL%20x%3Dy%22%5D',
     JSON.stringify({ ...body, Hostname: '', Memory: 0, PortSpecs: null }),
   );
-  assert.equal(status, 200, text);
-  assert.match(text, /^\{"Cause":"","Code":0,"ID":"sha256:[0-9a-f]{64}"\}\n$/);
+  assert.equal(reply.status, 200, reply.body);
+  assert.match(reply.body, /^\{"Cause":"","Code":0,"ID":"sha256:[0-9a-f]{64}"\}\n$/);
   assert.equal(await hyper('run', '--rm', 'myrepo'), 'a\n');
   const { config } = await configOf('myrepo');
   assert.deepEqual(
@@ -132,7 +118,7 @@ const refused: readonly (readonly [string, string, number, RegExp])[] = [
 for (const [query, body, status, message] of refused) {
   test(`commit with "${query}" and body "${body}" is answered with ${status}`, async () => {
     const answer = await post(`/container/commit?${query}`, body);
-    assert.equal(answer.status, status, answer.text);
-    assert.match(answer.text, message);
+    assert.equal(answer.status, status, answer.body);
+    assert.match(answer.body, message);
   });
 }

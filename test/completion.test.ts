@@ -1,17 +1,19 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { eventually, type TestDaemon } from './support/daemon.ts';
+import { atStart, sharedDaemon } from './support/shared.ts';
 
 const hyperctl = join(import.meta.dirname, '../bin/hyperctl');
-let daemon: TestDaemon;
-let tcp: string;
-before(async () => {
-  tcp = `tcp://127.0.0.1:${await freePort()}`;
-  daemon = await startDaemon({ args: ['--host', tcp] });
+const daemon = sharedDaemon({ args: ['--host', 'tcp://127.0.0.1:0'] });
+let tcp = '';
+atStart(async () => {
+  await eventually('the log tells where it listens', () => {
+    tcp = /tcp:\/\/127\.0\.0\.1:[1-9]\d*/.exec(daemon.log())?.[0] ?? '';
+    return tcp !== '';
+  });
   for (const [name, label] of [
     ['first', 'tier=front'],
     ['second', 'tier=back'],
@@ -22,18 +24,6 @@ before(async () => {
   }
   await daemon.hyperctl(['create', '--name', 'third', 'busybox', 'true']);
 });
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-});
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 /** Runs a script in a shell where `hyperctl` is ours; resolves with the lines that it prints. */
 function inShell(shell: string, script: string): string[] {

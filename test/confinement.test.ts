@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { sharedDaemon } from './support/shared.ts';
 
 const CONFINE = join(import.meta.dirname, '../build/host/confine');
 const programs = ['/usr', '/lib', '/lib64', '/bin', '/etc/ld.so.cache'].flatMap((path) => ['-r', path]);
@@ -21,11 +21,7 @@ function confined(options: readonly string[], script: string): string {
 const hasLandlock = confined([], 'cat /etc/passwd').includes('Permission denied');
 const skip = hasLandlock ? false : 'the kernel has no Landlock';
 
-let daemon: TestDaemon;
-before(async () => {
-  daemon = await startDaemon();
-});
-after(() => daemon[Symbol.asyncDispose]());
+const daemon = sharedDaemon();
 
 test('what is confined reads and writes what it was told of, and nothing else', { skip }, () => {
   const { root } = daemon;

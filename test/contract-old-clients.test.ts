@@ -1,16 +1,10 @@
 // The wire contract with clients of the original's releases below 0.8, as these made their calls.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
 import { type RestOptions, type RestReply, RestSession, rest, UPGRADED, unframed } from './support/rest.ts';
+import { sharedDaemon } from './support/shared.ts';
 
-let daemon: TestDaemon;
-before(async () => {
-  daemon = await startDaemon();
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-});
+const daemon = sharedDaemon();
 
 const call = (line: string, options: RestOptions = {}) => rest(daemon.socket, line, options);
 const parsed = async (line: string) => JSON.parse((await call(line)).body);

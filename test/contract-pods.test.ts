@@ -1,7 +1,7 @@
 // The wire contract with clients of the original daemon: the life of a pod, call by call. The tests are the steps of one walk.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { eventually } from './support/daemon.ts';
 import { AnswerSchemas } from './support/openapi.ts';
 import {
   frame,
@@ -12,15 +12,12 @@ import {
   UPGRADED,
   unframed,
 } from './support/rest.ts';
+import { atStart, sharedDaemon } from './support/shared.ts';
 
-let daemon: TestDaemon;
+const daemon = sharedDaemon();
 let schemas: AnswerSchemas;
-before(async () => {
-  daemon = await startDaemon();
+atStart(async () => {
   schemas = await AnswerSchemas.of(daemon.socket);
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
 });
 
 const DONE = '{"Cause":"","Code":0,"ID":"walk"}\n';

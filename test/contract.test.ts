@@ -1,18 +1,14 @@
 // The wire contract with clients of the original daemon, as far as it needs no machine: transport, system, what is not there.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
 import { AnswerSchemas } from './support/openapi.ts';
 import { frame, type RestOptions, RestSession, rest, UPGRADED } from './support/rest.ts';
+import { atStart, sharedDaemon } from './support/shared.ts';
 
-let daemon: TestDaemon;
+const daemon = sharedDaemon();
 let schemas: AnswerSchemas;
-before(async () => {
-  daemon = await startDaemon();
+atStart(async () => {
   schemas = await AnswerSchemas.of(daemon.socket);
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
 });
 
 const call = async (line: string, options: RestOptions = {}) => rest(daemon.socket, line, options);

@@ -4,23 +4,19 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readlinkSync,
-  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { type CommandResult, collect, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { type CommandResult, collect } from './support/daemon.ts';
+import { atStart, sharedDaemon, sharedDirectory } from './support/shared.ts';
 
-let daemon: TestDaemon;
-let here: string;
-before(async () => {
-  here = mkdtempSync(join(tmpdir(), 'cp-'));
-  daemon = await startDaemon();
+const daemon = sharedDaemon();
+const here = sharedDirectory('cp-');
+atStart(async () => {
   const file = join(here, 'pod.json');
   const containers = [
     { name: 'runs', image: 'busybox', command: ['sleep', '1000'] },
@@ -36,10 +32,6 @@ before(async () => {
   symlinkSync('sub/large', join(here, 'tree/link'));
   writeFileSync(join(here, 'file'), 'file\n');
   symlinkSync('file', join(here, 'to-file'));
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  rmSync(here, { recursive: true });
 });
 
 async function cp(...args: string[]): Promise<void> {

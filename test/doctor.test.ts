@@ -15,17 +15,16 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { eventually, startDaemon } from './support/daemon.ts';
 import { openNetns } from './support/netns.ts';
+import { atStart, sharedDaemon } from './support/shared.ts';
 
-let daemon: TestDaemon;
-before(async () => {
-  daemon = await startDaemon();
+const daemon = sharedDaemon();
+atStart(async () => {
   const { code, stderr } = await run('-d', '--name', 'busy', 'busybox', 'sleep', '1000');
   assert.equal(code, 0, stderr);
 });
-after(() => daemon[Symbol.asyncDispose]());
 
 const run = (...args: string[]) => daemon.hyperctl(['run', ...args]);
 const doctor = (...args: string[]) => daemon.hyperctl(['doctor', ...args]);

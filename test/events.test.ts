@@ -1,16 +1,11 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { createClient, type HyperEvent } from '../packages/client/src/index.ts';
-import { call } from './support/call.ts';
-import { eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { eventually } from './support/daemon.ts';
+import { rest } from './support/rest.ts';
+import { sharedDaemon } from './support/shared.ts';
 
-let daemon: TestDaemon;
-before(async () => {
-  daemon = await startDaemon();
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-});
+const daemon = sharedDaemon();
 
 /** What has happened so far, as `hyperctl events` tells it. */
 async function known(...args: string[]): Promise<HyperEvent[]> {
@@ -128,7 +123,7 @@ test('a process that memory runs out on is told, and a restart by policy', async
 test('names of images that come and go are told', async () => {
   const before = await known('-f', 'type=image');
   assert.deepEqual(words(before.slice(0, 1)), ['image load'], 'the seed image');
-  const tagged = await call(daemon.socket, 'POST', '/image/tag?imageName=busybox&repo=other&tag=1');
+  const tagged = await rest(daemon.socket, 'POST /image/tag?imageName=busybox&repo=other&tag=1');
   assert.equal(tagged.status, 201, tagged.body);
   assert.equal((await daemon.hyperctl(['rmi', 'other:1'])).code, 0);
   const told = (await known('-f', 'type=image')).slice(before.length);

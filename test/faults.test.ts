@@ -6,22 +6,21 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { collect, eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
 import { busyboxLayer, layoutArchive, type SampleImage } from './support/images.ts';
 import { serve } from './support/served-images.ts';
+import { atStart, sharedDaemon } from './support/shared.ts';
 
 const COUNTER = 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.2; done';
 const image: SampleImage = {
   layers: [busyboxLayer(), [{ name: 'f', type: 'file', data: 'x'.repeat(200_000) }]],
 };
 
-let daemon: TestDaemon;
-before(async () => {
-  daemon = await startDaemon();
+const daemon = sharedDaemon();
+atStart(async () => {
   await started(daemon, 'bystander', COUNTER);
 });
-after(() => daemon[Symbol.asyncDispose]());
 
 async function started(on: TestDaemon, pod: string, script: string): Promise<void> {
   const { code, stderr } = await on.hyperctl(['run', '-d', '--name', pod, 'busybox', 'sh', '-c', script]);

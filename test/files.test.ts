@@ -7,17 +7,12 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { type CommandResult, eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { type CommandResult, eventually } from './support/daemon.ts';
+import { sharedDaemon } from './support/shared.ts';
 
-let daemon: TestDaemon;
-before(async () => {
-  daemon = await startDaemon();
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-});
+const daemon = sharedDaemon();
 
 let count = 0;
 /** Creates and starts a pod of one container, `ID-c`, with these files. */

@@ -1,18 +1,18 @@
 // What programs made for the gRPC service of the original rely on.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
-import { startDaemon, type TestDaemon } from './support/daemon.ts';
+import type { TestDaemon } from './support/daemon.ts';
 import { startRegistry } from './support/registry.ts';
 import { RpcClient } from './support/rpc.ts';
+import { atStart, shared, sharedDaemon } from './support/shared.ts';
 
-let daemon: TestDaemon;
+const daemon = sharedDaemon({ args: ['--grpc-host', '127.0.0.1:0'] });
 let rpc: RpcClient;
 let shell: string;
 let terminal: string;
-before(async () => {
-  daemon = await startDaemon({ args: ['--grpc-host', '127.0.0.1:0'] });
-  rpc = new RpcClient(addressOf(daemon));
+atStart(async () => {
+  rpc = shared(new RpcClient(addressOf(daemon)));
   await rpc.call('podCreate', {
     podID: 'shells',
     podSpec: {
@@ -27,10 +27,6 @@ before(async () => {
   await rpc.call('podStart', { podID: 'shells' });
   const { podInfo } = await rpc.call('podInfo', { podID: 'shells' });
   [shell = '', terminal = ''] = podInfo?.status?.containerStatus.map(({ containerID }) => containerID) ?? [];
-});
-after(async () => {
-  rpc?.[Symbol.dispose]();
-  await daemon?.[Symbol.asyncDispose]();
 });
 
 /** The log tells which port it got. */

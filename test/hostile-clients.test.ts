@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { connect } from 'node:net';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import fc from 'fast-check';
-import { startDaemon, type TestDaemon } from './support/daemon.ts';
+import { atStart, sharedDaemon } from './support/shared.ts';
 
 const CALLS = Number(process.env.HOSTILE_CALLS ?? 500);
 /** What is no answer within this, such as a stream that follows, is left. */
@@ -17,10 +17,9 @@ interface Operation {
   readonly parameters: readonly string[];
 }
 
-let daemon: TestDaemon;
+const daemon = sharedDaemon();
 let operations: Operation[];
-before(async () => {
-  daemon = await startDaemon();
+atStart(async () => {
   const { body } = await call({ method: 'GET', path: '/openapi.json' });
   const { paths } = JSON.parse(body) as {
     paths: Record<string, Record<string, { parameters?: { name: string }[] }>>;
@@ -34,7 +33,6 @@ before(async () => {
     );
   assert.ok(operations.length > 50);
 });
-after(() => daemon[Symbol.asyncDispose]());
 
 interface Call {
   readonly method: string;

@@ -1,33 +1,21 @@
 import assert from 'node:assert/strict';
-import { request } from 'node:http';
-import { after, before, test } from 'node:test';
-import { eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { eventually } from './support/daemon.ts';
+import { rest } from './support/rest.ts';
+import { sharedDaemon } from './support/shared.ts';
 
-let daemon: TestDaemon;
-before(async () => {
-  daemon = await startDaemon();
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-});
+const daemon = sharedDaemon();
 
 interface Answer {
   readonly status: number;
   readonly body: Record<string, unknown>;
 }
 
-function call(method: string, path: string, body?: object): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const headers = body ? { 'content-type': 'application/json' } : {};
-    const sent = request({ socketPath: daemon.socket, method, path, headers }, async (response) => {
-      let text = '';
-      for await (const chunk of response) text += chunk;
-      const isJson = response.headers['content-type'] === 'application/json';
-      resolve({ status: response.statusCode ?? 0, body: isJson ? JSON.parse(text) : { text } });
-    });
-    sent.on('error', reject);
-    sent.end(body && JSON.stringify(body));
-  });
+async function call(method: string, path: string, sent?: object): Promise<Answer> {
+  const options = sent && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(sent) };
+  const { status, headers, body } = await rest(daemon.socket, `${method} ${path}`, options);
+  const isJson = headers['content-type'] === 'application/json';
+  return { status, body: isJson ? JSON.parse(body) : { text: body } };
 }
 
 async function machines(): Promise<string[]> {

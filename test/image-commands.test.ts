@@ -1,34 +1,29 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { createZstdCompress } from 'node:zlib';
 import type { TarEntry } from '../packages/hyperd/src/tar/tar-scanner.ts';
 import { TAR_END, tarHeader } from '../packages/hyperd/src/tar/tar-writer.ts';
-import { type CommandResult, collect, eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { type CommandResult, collect, eventually } from './support/daemon.ts';
 import { startOdd } from './support/hostile-registry.ts';
 import { filesOf } from './support/image-store.ts';
 import { busyboxLayer, type LayerEntry, layerTar, loadImage, type SampleImage } from './support/images.ts';
 import { startRegistry, type TestRegistry } from './support/registry.ts';
 import { serve } from './support/served-images.ts';
+import { atStart, shared, sharedDaemon, sharedDirectory } from './support/shared.ts';
 
-let daemon: TestDaemon;
+const daemon = sharedDaemon();
+const directory = sharedDirectory('hyc-');
 let registry: TestRegistry;
-let directory: string;
-before(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'hyc-'));
-  [daemon, registry] = await Promise.all([startDaemon(), startRegistry()]);
-});
-after(async () => {
-  for (const part of [daemon, registry]) await part[Symbol.asyncDispose]();
-  rmSync(directory, { recursive: true, force: true });
+atStart(async () => {
+  registry = shared(await startRegistry());
 });
 
 const file = (name: string, data: string): LayerEntry => ({ name, type: 'file', data });

@@ -1,24 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
 import { busyboxLayer, type LayerEntry, makeImage } from './support/images.ts';
 import { startRegistry, type TestRegistry } from './support/registry.ts';
+import { atStart, shared, sharedDaemon, sharedDirectory } from './support/shared.ts';
 
-let daemon: TestDaemon;
+const daemon = sharedDaemon();
+const directory = sharedDirectory('hyi-');
 let registry: TestRegistry;
-let directory: string;
-before(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'hyi-'));
-  [daemon, registry] = await Promise.all([startDaemon(), startRegistry()]);
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-  rmSync(directory, { recursive: true, force: true });
+atStart(async () => {
+  registry = shared(await startRegistry());
 });
 
 interface Made {

@@ -1,19 +1,11 @@
 // What outlives containers, and what does not: execs over a daemon's death, changes of containers that are removed.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { type Client, createClient } from '../packages/client/src/index.ts';
-import { eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { eventually } from './support/daemon.ts';
+import { sharedClient, sharedDaemon } from './support/shared.ts';
 
-let daemon: TestDaemon;
-let client: Client;
-before(async () => {
-  daemon = await startDaemon();
-  client = createClient(`unix://${daemon.socket}`);
-});
-after(async () => {
-  client[Symbol.dispose]();
-  await daemon[Symbol.asyncDispose]();
-});
+const daemon = sharedDaemon();
+const client = sharedClient(daemon);
 
 async function outputOf(pod: string, ...command: string[]): Promise<string> {
   const session = await client.execInMachine(pod, command);

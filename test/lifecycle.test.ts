@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import fc from 'fast-check';
-import { ApiError, type Client, createClient } from '../packages/client/src/index.ts';
+import { ApiError, type Client } from '../packages/client/src/index.ts';
 import { type Outcome, PodsModel } from '../packages/hyperd/src/pods/pods.model.ts';
-import { eventually, pidsMentioning, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { eventually, pidsMentioning } from './support/daemon.ts';
+import { sharedClient, sharedDaemon } from './support/shared.ts';
 
 /** Few and short: the same model is tried on thousands of sequences without machines (pods/pods.test.ts). */
 const RUNS = Number(process.env.E2E_RUNS ?? 3);
@@ -11,16 +12,8 @@ const MAX_COMMANDS = 14;
 /** Restarts wait, and the machine of the tests may be slow. */
 const SETTLED_MS = 90_000;
 
-let daemon: TestDaemon;
-let client: Client;
-before(async () => {
-  daemon = await startDaemon();
-  client = createClient(`unix://${daemon.socket}`);
-});
-after(async () => {
-  client[Symbol.dispose]();
-  await daemon[Symbol.asyncDispose]();
-});
+const daemon = sharedDaemon();
+const client = sharedClient(daemon);
 
 /** Ends when it is asked to, or with the code that is written to /end. */
 const OBEDIENT =

@@ -1,38 +1,27 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, isIPv6 } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { type Client, createClient } from '@hyperd/client';
-import { startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
 import { serveDns } from './support/dns-server.ts';
 import { hostAddress, netPod } from './support/net-tool.ts';
+import { atStart, sharedClient, sharedDaemon, sharedDirectory } from './support/shared.ts';
 
 /** Another resolver of the host is only to be had, and port 53 only to be served, by root. */
 const isRoot = process.getuid?.() === 0;
 /** A loopback address that nobody else has a resolver at. */
 const RESOLVER = '127.0.53.77';
 
-let daemon: TestDaemon;
-let client: Client;
-let directory: string;
-before(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'net-'));
-  const resolvConf = join(directory, 'resolv.conf');
-  writeFileSync(resolvConf, `nameserver ${RESOLVER}\nsearch host.example\noptions timeout:3\n`);
-  const mount = `mount --bind ${resolvConf} /etc/resolv.conf && exec "$@"`;
-  daemon = await startDaemon(isRoot ? { runner: ['unshare', '-m', 'sh', '-ec', mount, 'sh'] } : {});
-  client = createClient(`unix://${daemon.socket}`);
+const resolvConf = join(sharedDirectory('net-'), 'resolv.conf');
+writeFileSync(resolvConf, `nameserver ${RESOLVER}\nsearch host.example\noptions timeout:3\n`);
+const mount = `mount --bind ${resolvConf} /etc/resolv.conf && exec "$@"`;
+const daemon = sharedDaemon(isRoot ? { runner: ['unshare', '-m', 'sh', '-ec', mount, 'sh'] } : {});
+const client = sharedClient(daemon);
+atStart(async () => {
   await client.createPod(netPod('net', ['serve']));
   await client.startPod('net');
-});
-after(async () => {
-  client[Symbol.dispose]();
-  await daemon[Symbol.asyncDispose]();
-  rmSync(directory, { recursive: true });
 });
 
 const exec = (...command: string[]) => daemon.hyperctl(['exec', 'net', ...command]);

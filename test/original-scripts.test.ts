@@ -4,9 +4,10 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { type CommandResult, collect, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { type CommandResult, collect } from './support/daemon.ts';
 import { busyboxLayer, layoutArchive } from './support/images.ts';
+import { atStart, sharedDaemon } from './support/shared.ts';
 
 const SCRIPT_TIMEOUT_MS = 120_000;
 /** What the scripts share. */
@@ -18,9 +19,8 @@ has_image() {
 }
 `;
 
-let daemon: TestDaemon;
-before(async () => {
-  daemon = await startDaemon();
+const daemon = sharedDaemon();
+atStart(async () => {
   const passwd = 'root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n';
   const accounts = [
     { name: 'etc', type: 'directory', mode: 0o755 },
@@ -37,9 +37,6 @@ before(async () => {
     const loaded = await daemon.hyperctl(['load', '-i', archive]);
     assert.equal(loaded.code, 0, loaded.stderr);
   }
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
 });
 
 /** Runs a script with `hyperctl` in its path, in a directory of the given pod files. */

@@ -2,16 +2,11 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { collect, eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { collect, eventually } from './support/daemon.ts';
+import { sharedDaemon } from './support/shared.ts';
 
-let daemon: TestDaemon;
-before(async () => {
-  daemon = await startDaemon();
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-});
+const daemon = sharedDaemon();
 
 const sh = (script: string): string[] => ['run', '--rm', 'busybox', 'sh', '-c', script];
 

@@ -3,18 +3,13 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { eventually, startDaemon } from './support/daemon.ts';
+import { sharedDaemon } from './support/shared.ts';
 
 const REFILL_MS = 120_000;
 
-let daemon: TestDaemon;
-before(async () => {
-  daemon = await startDaemon({ pool: true });
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-});
+const daemon = sharedDaemon({ pool: true });
 
 async function info(name: string): Promise<string> {
   const { stdout } = await daemon.hyperctl(['info']);

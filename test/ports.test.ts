@@ -5,19 +5,18 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { text } from 'node:stream/consumers';
-import { after, before, test } from 'node:test';
-import { type Client, createClient, type PortMapping } from '@hyperd/client';
-import { eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import type { PortMapping } from '@hyperd/client';
+import { eventually } from './support/daemon.ts';
 import { askTcp, askUdp, hostAddress, netPod } from './support/net-tool.ts';
+import { atStart, sharedClient, sharedDaemon } from './support/shared.ts';
 
 /** First of a block of ports that the tests publish; below the ports that the kernel gives out. */
 const BASE = 21_000;
 
-let daemon: TestDaemon;
-let client: Client;
-before(async () => {
-  daemon = await startDaemon();
-  client = createClient(`unix://${daemon.socket}`);
+const daemon = sharedDaemon();
+const client = sharedClient(daemon);
+atStart(async () => {
   const serve = ['serve', 'tcp:80', 'tcp:81', 'tcp:82', 'udp:80'];
   const portmappings = [
     { hostPort: `${BASE}`, containerPort: '80' },
@@ -30,10 +29,6 @@ before(async () => {
   await eventually('the pod serves', async () =>
     (await daemon.hyperctl(['logs', 'web'])).stdout.startsWith('ready'),
   );
-});
-after(async () => {
-  client[Symbol.dispose]();
-  await daemon[Symbol.asyncDispose]();
 });
 
 const rule = (host: number | string, container: number | string, protocol = 'tcp'): PortMapping => ({

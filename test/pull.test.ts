@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { type ErrorCode, isHyperError } from '../packages/hyperd/src/errors.ts';
 import type { ProgressMessage } from '../packages/hyperd/src/images/image-service.ts';
 import { startOdd } from './support/hostile-registry.ts';
@@ -11,16 +9,12 @@ import { filesOf, inStore, nobody, rootfsOf } from './support/image-store.ts';
 import { type LayerEntry, layoutFiles, makeImage, type SampleImage } from './support/images.ts';
 import { startRegistry, type TestRegistry } from './support/registry.ts';
 import { serve } from './support/served-images.ts';
+import { atStart, shared, sharedDirectory } from './support/shared.ts';
 
+const directory = sharedDirectory('hyp-');
 let registry: TestRegistry;
-let directory: string;
-before(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'hyp-'));
-  registry = await startRegistry();
-});
-after(async () => {
-  await registry[Symbol.asyncDispose]();
-  rmSync(directory, { recursive: true, force: true });
+atStart(async () => {
+  registry = shared(await startRegistry());
 });
 
 const file = (name: string, data: string): LayerEntry => ({ name, type: 'file', data });

@@ -6,45 +6,35 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { after, before, beforeEach, test } from 'node:test';
-import { type CommandResult, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { beforeEach, test } from 'node:test';
+import type { CommandResult } from './support/daemon.ts';
 import { makeCertificates } from './support/hostile-registry.ts';
 import { type LayerEntry, loadImage, type SampleImage } from './support/images.ts';
 import { startRegistry, TEST_LOGIN, type TestRegistry } from './support/registry.ts';
+import { atStart, shared, sharedDaemon, sharedDirectory } from './support/shared.ts';
 
-let daemon: TestDaemon;
+const directory = sharedDirectory('hyl-');
+/** Where hyperctl keeps credentials. */
+const dockerConfig = join(directory, 'docker');
+const certs = join(directory, 'certs.d');
+const daemon = sharedDaemon({ args: ['--certs-dir', certs] });
 /** Over TLS, for those who log in. */
 let registry: TestRegistry;
-let directory: string;
-/** Where hyperctl keeps credentials. */
-let dockerConfig: string;
-before(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'hyl-'));
-  dockerConfig = join(directory, 'docker');
+atStart(async () => {
   const tls = makeCertificates(directory, 'registry');
-  const certs = join(directory, 'certs.d');
-  [daemon, registry] = await Promise.all([
-    startDaemon({ args: ['--certs-dir', certs] }),
-    startRegistry({ login: true, tls }),
-  ]);
+  registry = shared(await startRegistry({ login: true, tls }));
   mkdirSync(join(certs, registry.host), { recursive: true });
   copyFileSync(tls.authority, join(certs, registry.host, 'ca.crt'));
 });
 beforeEach(() => {
   rmSync(dockerConfig, { recursive: true, force: true });
   mkdirSync(dockerConfig);
-});
-after(async () => {
-  for (const part of [daemon, registry]) await part[Symbol.asyncDispose]();
-  rmSync(directory, { recursive: true, force: true });
 });
 
 const file = (name: string, data: string): LayerEntry => ({ name, type: 'file', data });

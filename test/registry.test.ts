@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { isHyperError } from '../packages/hyperd/src/errors.ts';
 import type { Digest } from '../packages/hyperd/src/ids.ts';
 import type { RegistryAuth } from '../packages/hyperd/src/images/image-service.ts';
@@ -13,13 +12,10 @@ import type { RegistryOptions, Repository } from '../packages/hyperd/src/images/
 import { makeCertificates, sha256, startProxy } from './support/hostile-registry.ts';
 import { startRegistry, TEST_LOGIN } from './support/registry.ts';
 import { MemorySink, sourceOf } from './support/registry-calls.ts';
+import { sharedDirectory } from './support/shared.ts';
 
 const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json';
-let directory: string;
-before(() => {
-  directory = mkdtempSync(join(tmpdir(), 'hyrt-'));
-});
-after(() => rmSync(directory, { recursive: true, force: true }));
+const directory = sharedDirectory('hyrt-');
 
 function client(options: Partial<RegistryOptions> = {}) {
   return createRegistryClient(

@@ -1,19 +1,14 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import { eventually } from './support/daemon.ts';
+import { sharedDaemon } from './support/shared.ts';
 
 /** The back-off has grown to as much as the test has taken by then, and is a minute at most. */
 const LONGEST_BACK_OFF_MS = 120_000;
 
-let daemon: TestDaemon;
-before(async () => {
-  daemon = await startDaemon();
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-});
+const daemon = sharedDaemon();
 
 /** Counts its runs in a file of its own, and ends as the last words of the script say. */
 const counting = (end: string): string =>

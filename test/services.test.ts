@@ -2,19 +2,19 @@ import assert from 'node:assert/strict';
 import { createSocket, type Socket as Datagrams } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
-import { after, before, test } from 'node:test';
-import { ApiError, type Client, createClient } from '@hyperd/client';
-import { startDaemon, type TestDaemon } from './support/daemon.ts';
+import { after, test } from 'node:test';
+import { ApiError } from '@hyperd/client';
 import { hostAddress, netPod } from './support/net-tool.ts';
+import { atStart, sharedClient, sharedDaemon } from './support/shared.ts';
 
 const HOST = hostAddress() as string;
 /** Names of the back ends, each with its port. */
 const ports: Record<string, number> = {};
 const servers: (Server | Datagrams)[] = [];
 
-let daemon: TestDaemon;
-let client: Client;
-before(async () => {
+const daemon = sharedDaemon();
+const client = sharedClient(daemon);
+atStart(async () => {
   assert.ok(HOST, 'the host needs an address besides loopback');
   for (const name of ['a', 'b', 'c']) {
     const tcp = createServer((socket) => socket.on('error', () => undefined).end(`from-${name}\n`));
@@ -26,15 +26,11 @@ before(async () => {
     udp.bind(port, HOST);
     servers.push(tcp, udp);
   }
-  daemon = await startDaemon();
-  client = createClient(`unix://${daemon.socket}`);
   await client.createPod(netPod('web', ['serve', 'tcp:1'], { services: [service('10.96.0.1', 'a', 'b')] }));
   await client.startPod('web');
 });
-after(async () => {
+after(() => {
   for (const server of servers) server.close();
-  client[Symbol.dispose]();
-  await daemon[Symbol.asyncDispose]();
 });
 
 const service = (serviceIP: string, ...names: string[]) => ({

@@ -1,24 +1,17 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
-import { type Client, createClient, type Session } from '../packages/client/src/index.ts';
-import { eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { test } from 'node:test';
+import type { Session } from '../packages/client/src/index.ts';
+import { eventually } from './support/daemon.ts';
 import { RestSession } from './support/rest.ts';
+import { sharedClient, sharedDaemon } from './support/shared.ts';
 
 /** How much goes through attach: little enough for a busy machine; more is asked for by hand. */
 const FLOOD_MB = Number(process.env.FLOOD_MB ?? 100);
 
-let daemon: TestDaemon;
-let client: Client;
-before(async () => {
-  daemon = await startDaemon();
-  client = createClient(`unix://${daemon.socket}`);
-});
-after(async () => {
-  client[Symbol.dispose]();
-  await daemon[Symbol.asyncDispose]();
-});
+const daemon = sharedDaemon();
+const client = sharedClient(daemon);
 
 /** A pod of one container of that name, which waits for its start. */
 async function makePod(name: string, command: readonly string[], more: object = {}): Promise<void> {

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { createClient } from '../packages/client/src/index.ts';
-import { call } from './support/call.ts';
-import { collect, eventually, startDaemon, type TestDaemon } from './support/daemon.ts';
+import { collect, eventually } from './support/daemon.ts';
+import { rest } from './support/rest.ts';
+import { atStart, sharedDaemon } from './support/shared.ts';
 
-let daemon: TestDaemon;
-before(async () => {
-  daemon = await startDaemon();
+const daemon = sharedDaemon();
+atStart(async () => {
   const script =
     'echo worker:x:4000:4000::/:/bin/sh >>/etc/passwd; sleep 1001 & su worker -c "exec sleep 1002" & exec sleep 1003';
   const file = join(daemon.root, 'pod.json');
@@ -23,9 +23,6 @@ before(async () => {
   writeFileSync(file, JSON.stringify({ id: 'pair', containers }));
   const { code, stderr } = await daemon.hyperctl(['run', '-p', file]);
   assert.equal(code, 0, stderr);
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
 });
 
 const rowsOf = (text: string): string[][] =>
@@ -146,7 +143,7 @@ test('stats and top of what does not run are refused with the reason', async () 
     assert.equal(code, 1);
     assert.match(stderr, message);
   }
-  assert.equal((await call(daemon.socket, 'GET', '/container/top')).status, 400);
+  assert.equal((await rest(daemon.socket, 'GET /container/top')).status, 400);
   await daemon.hyperctl(['rm', 'idle']);
 });
 
@@ -172,8 +169,8 @@ test('wait prints the exit codes of containers and pods in the order given, whic
   const end = await next;
   assert.deepEqual([end.podID, end.exitCode, end.status.phase], ['ends', 5, 'Failed']);
   assert.equal((await client.waitPod('ends')).exitCode, 5, 'at once, when it has ended');
-  assert.equal((await call(daemon.socket, 'GET', '/pod/wait?podId=ends&condition=bad')).status, 400);
-  assert.equal((await call(daemon.socket, 'GET', '/pod/wait?podId=nonesuch')).status, 404);
+  assert.equal((await rest(daemon.socket, 'GET /pod/wait?podId=ends&condition=bad')).status, 400);
+  assert.equal((await rest(daemon.socket, 'GET /pod/wait?podId=nonesuch')).status, 404);
   const removed = client.waitPod('ends', { next: true });
   await daemon.hyperctl(['rm', 'ends']);
   assert.equal((await removed).exitCode, 5);

@@ -3,37 +3,21 @@ import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   realpathSync,
-  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import {
-  type CommandResult,
-  eventually,
-  pidsMentioning,
-  startDaemon,
-  type TestDaemon,
-} from './support/daemon.ts';
+import { test } from 'node:test';
+import { type CommandResult, eventually, pidsMentioning } from './support/daemon.ts';
 import { busyboxLayer, type LayerEntry, layoutArchive } from './support/images.ts';
+import { sharedDaemon, sharedDirectory } from './support/shared.ts';
 
-let daemon: TestDaemon;
-let host: string;
-before(async () => {
-  host = realpathSync(mkdtempSync(join(tmpdir(), 'hyv-')));
-  daemon = await startDaemon();
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  rmSync(host, { recursive: true, force: true });
-});
+const daemon = sharedDaemon();
+const host = realpathSync(sharedDirectory('hyv-'));
 
 const run = (...args: string[]): Promise<CommandResult> => daemon.hyperctl(['run', '--rm', ...args]);
 const fileServers = (): number[] => pidsMentioning(daemon.root, 'virtiofsd');

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chownSync, closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -19,6 +20,7 @@ export interface CommandResult {
 export interface TestDaemon extends AsyncDisposable {
   readonly root: string;
   readonly socket: string;
+  /** Throws where it has not been started yet. */
   readonly process: ChildProcess;
   /** What it was started with. */
   readonly commandLine: readonly string[];
@@ -33,7 +35,7 @@ export interface TestDaemon extends AsyncDisposable {
   kill(): Promise<void>;
   /** Asks it to end, and waits until it has. */
   terminate(): Promise<void>;
-  /** Starts it again on the same root. */
+  /** Starts it on its root, once more as a rule. */
   restart(): Promise<void>;
   /** Pids of the machines that belong to this root. */
   machinePids(): number[];
@@ -58,6 +60,18 @@ export interface DaemonOptions {
 
 /** Starts a real hyperd on a root of its own; disposing removes its pods, stops it, and removes the root. */
 export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaemon> {
+  const daemon = prepareDaemon(options);
+  try {
+    await daemon.restart();
+    return daemon;
+  } catch (error) {
+    await daemon[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** As `startDaemon`, but it is for the caller to start it. */
+export function prepareDaemon(options: DaemonOptions = {}): TestDaemon {
   const root = mkdtempSync(join(tmpdir(), 'hyt-'));
   if (options.uid !== undefined) chownSync(root, options.uid, options.uid);
   const bin = join(options.checkout ?? repository, 'bin');
@@ -75,7 +89,7 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
       ...(options.args ?? []),
     ],
   ];
-  let child = launch();
+  let child: ChildProcess | undefined;
 
   function launch(): ChildProcess {
     const log = openSync(join(root, 'daemon.log'), 'a');
@@ -88,11 +102,18 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
     return child;
   }
 
+  async function end(signal: NodeJS.Signals): Promise<void> {
+    const { process } = daemon;
+    process.kill(signal);
+    if (process.exitCode === null && process.signalCode === null) await once(process, 'exit');
+  }
+
   const daemon: TestDaemon = {
     root: daemonRoot,
     socket,
     commandLine,
     get process() {
+      if (!child) throw new Error('the daemon has not been started');
       return child;
     },
     spawnHyperctl(args) {
@@ -104,14 +125,8 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
       });
       return collect(command, input);
     },
-    async kill() {
-      child.kill('SIGKILL');
-      await ended(child);
-    },
-    async terminate() {
-      child.kill('SIGTERM');
-      await ended(child);
-    },
+    kill: () => end('SIGKILL'),
+    terminate: () => end('SIGTERM'),
     async restart() {
       child = launch();
       await answering(socket, child, daemon.log);
@@ -119,22 +134,15 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
     machinePids: () => pidsMentioning(daemonRoot, 'qemu'),
     log: () => readFileSync(join(root, 'daemon.log'), 'utf8'),
     async [Symbol.asyncDispose]() {
-      if (child.exitCode === null && child.signalCode === null) {
+      if (child?.exitCode === null && child.signalCode === null) {
         await daemon.hyperctl(['rm', '-a']);
-        child.kill('SIGTERM');
-        await ended(child);
+        await daemon.terminate();
       }
       for (const pid of daemon.machinePids()) process.kill(pid, 'SIGKILL');
       rmSync(root, { recursive: true, force: true });
     },
   };
-  try {
-    await answering(socket, child, daemon.log);
-    return daemon;
-  } catch (error) {
-    await daemon[Symbol.asyncDispose]();
-    throw error;
-  }
+  return daemon;
 }
 
 /** Collects what a command writes until it ends. */
@@ -150,11 +158,6 @@ export async function collect(command: ChildProcess, input?: string): Promise<Co
     command.once('close', resolve);
   });
   return { code, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
-}
-
-async function ended(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  await new Promise((resolve) => child.once('exit', resolve));
 }
 
 async function answering(socket: string, child: ChildProcess, log: () => string): Promise<void> {
