@@ -159,6 +159,15 @@ rootTest('a guest cannot send in the name of another', async () => {
   assert.equal((await heard).stdout, 'ready\ngenuine\n');
 });
 
+rootTest('a question to the name server that comes from port 0 harms nobody', async () => {
+  const own = await addressOf('client');
+  for (const question of ['too short', 'as long as the head of a question']) {
+    const args = ['forge', `${own}:0`, GATEWAY, '53', question];
+    assert.equal((await daemon.hyperctl(['exec', 'client', '/net-tool', ...args])).code, 0);
+  }
+  assert.match(await exec('client', 'nslookup', 'web', GATEWAY), new RegExp(await addressOf('web')));
+});
+
 rootTest('a guest that floods the network reaches the others with a small part of that', async () => {
   const COUNT = 20_000;
   const before_ = receivedByWeb();

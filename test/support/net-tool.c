@@ -1,7 +1,7 @@
 // What the network tests run in containers: servers that tell which port of theirs was reached, and a client for datagrams.
 //   net-tool serve tcp:7000 tcp:7001 udp:7000   each answers its own name, then what it gets, until the other end is through
 //   net-tool ask ADDRESS PORT TEXT              sends a datagram, prints the answer
-//   net-tool forge FROM ADDRESS PORT TEXT       sends a datagram with that address as its sender's
+//   net-tool forge FROM[:PORT] ADDRESS PORT TEXT  sends a datagram with that address (and port, default 4000) as its sender's
 //   net-tool flood ADDRESS COUNT                sends that many datagrams to a broadcast address
 #include <arpa/inet.h>
 #include <netinet/ip.h>
@@ -80,9 +80,12 @@ static int forge(const char *from, const char *to, const char *port, const char 
   } packet = {.ip = {.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP}};
   size_t size = sizeof packet.ip + sizeof packet.udp + strlen(text);
   packet.ip.tot_len = htons((unsigned short)size);
-  inet_pton(AF_INET, from, &packet.ip.saddr);
+  char address[INET_ADDRSTRLEN] = "";
+  size_t length = strcspn(from, ":");
+  memcpy(address, from, length < sizeof address ? length : sizeof address - 1);
+  inet_pton(AF_INET, address, &packet.ip.saddr);
   inet_pton(AF_INET, to, &packet.ip.daddr);
-  packet.udp.uh_sport = htons(4000);
+  packet.udp.uh_sport = htons(from[length] ? (unsigned short)atoi(from + length + 1) : 4000);
   packet.udp.uh_dport = htons((unsigned short)atoi(port));
   packet.udp.uh_ulen = htons((unsigned short)(sizeof packet.udp + strlen(text)));
   strncpy(packet.text, text, sizeof packet.text - 1);
