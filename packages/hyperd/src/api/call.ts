@@ -44,6 +44,13 @@ export type Answer =
       readonly produce: (out: AnswerStream) => Promise<void>;
     };
 
+/** How a session's process ended. */
+export interface ProcessEnd {
+  readonly exitCode: number;
+  /** Why it could not be run, or was lost. */
+  readonly message?: string;
+}
+
 /** A connection taken over for a process's input and output. */
 export interface HijackedSession {
   /** Output in Docker's frames; false: raw bytes. */
@@ -52,8 +59,11 @@ export interface HijackedSession {
   readonly detachKeys: boolean;
   /** Further headers of the 101 answer. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Resolves when the process has ended and its output is written, or the client has gone. */
-  run(client: ClientStreams): Promise<void>;
+  /**
+   * Resolves when the process has ended and its output is written, or the client has gone. An end that it resolves with is told in a last
+   * frame.
+   */
+  run(client: ClientStreams): Promise<ProcessEnd | undefined> | Promise<void>;
 }
 
 /** A parameter of the query or form. What is no text is told by a helper of `describe.ts`. */
@@ -112,13 +122,16 @@ export interface PlainRoute extends RouteDescription {
 export interface SessionDescription {
   /** Whether a call's query asks for it (default: it always does). */
   readonly asked?: (query: Parameters) => boolean;
-  /** Looks up and describes the session; starts nothing. */
-  readonly open: (call: Call) => HijackedSession;
+  /** Looks up, or makes, what the session is about, and describes it; starts nothing. What it throws is answered with a status. */
+  readonly open: (call: Call) => HijackedSession | Promise<HijackedSession>;
   /** Whether the client of a call that is refused expects no frames, as far as that can be told (default: it expects them). */
   readonly isRaw?: (query: Parameters, headers: IncomingHttpHeaders) => boolean;
 }
 
-export interface HijackRoute extends RouteDescription, SessionDescription {}
+export interface HijackRoute extends RouteDescription, SessionDescription {
+  /** `json`: of the content type `application/json` or of none at all. */
+  readonly body?: 'json';
+}
 
 export type Route = PlainRoute | HijackRoute;
 

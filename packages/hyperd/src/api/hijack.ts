@@ -4,7 +4,7 @@ import type { OutputStream } from '../guest/index.ts';
 import type { ClientStreams } from '../pods/pod-service.ts';
 import type { HijackedSession } from './call.ts';
 import { untilDetachKeys } from './detach-keys.ts';
-import { stdcopyFrame, stdcopyHeader } from './stdcopy.ts';
+import { endFrame, stdcopyFrame, stdcopyHeader } from './stdcopy.ts';
 
 const STATUS_AND_HEADERS = [
   'HTTP/1.1 101 UPGRADED',
@@ -48,7 +48,8 @@ export async function runHijacked(
     signal: gone.signal,
   };
   try {
-    await session.run(client);
+    const end = await session.run(client);
+    if (end && socket.writable) socket.write(endFrame(end));
     return undefined;
   } catch (error) {
     if (!socket.destroyed) socket.write(errorText(error, session.framed));

@@ -30,6 +30,7 @@ export const SCOPES: Readonly<Record<string, Scope>> = {
   '/image/history': 'general',
   '/pod/create': 'new-pod',
   '/pod/run': 'new-pod',
+  '/run': 'new-pod',
   '/pod': POD,
   '/pod/remove': POD,
   '/pod/info': POD,

@@ -257,7 +257,7 @@ export class ApiServer implements AsyncDisposable {
       }
       record.call = await this.#call(served, request, this.#closing.signal);
       this.#options.access?.check(record.client, served.route, record.call);
-      const session = hijack.open(record.call);
+      const session = await hijack.open(record.call);
       reply.hijack();
       reply.raw.detachSocket(socket);
       const error = await runHijacked(socket, session, this.#closing.signal);

@@ -11,7 +11,7 @@ import { withBorrowedMachine } from './borrowed-machine.ts';
 import type { Container, StartPlace } from './container.ts';
 import { etcFiles } from './etc-files.ts';
 import { identityOf } from './identity.ts';
-import type { PodContext } from './pod-context.ts';
+import { POWEROFF_GRACE_MS, type PodContext } from './pod-context.ts';
 import { PodDisks } from './pod-disks.ts';
 import type { PodLife } from './pod-life.ts';
 import { accessOf, type ConnectRequest, PodNetwork } from './pod-network.ts';
@@ -245,9 +245,14 @@ export class PodMachine {
     }
   }
 
-  /** Does not wait for a machine that is powering off: nothing of the pod is to stay. */
+  /** Does not wait for a machine that is powering off, unless it writes what is not the pod's: nothing of the pod is to stay. */
   async cutShort(): Promise<void> {
-    await this.#leaving?.stop({ graceMs: 0 });
+    if (!this.volumes.writesDisks) await this.#leaving?.stop({ graceMs: 0 });
+  }
+
+  /** Time for the guest to power off where nothing of the pod is to stay, in ms. */
+  get farewellMs(): number {
+    return this.volumes.writesDisks ? POWEROFF_GRACE_MS : 0;
   }
 
   /** Ends the machine, if there is one, and lets go of its disks. */

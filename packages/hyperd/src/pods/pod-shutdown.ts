@@ -69,7 +69,8 @@ export class PodShutdown {
     if (state.phase !== 'running' || spec.keepMachine || this.#lost || containers.length === 0) return;
     const states = containers.map((container) => container.state);
     if (!states.every(({ phase }) => phase === 'exited') || containers.some(isWaiting)) return;
-    await this.end(outcomeOf(states), undefined, POWEROFF_GRACE_MS);
+    const graceMs = spec.autoRemove ? this.#pod.machine.farewellMs : POWEROFF_GRACE_MS;
+    await this.end(outcomeOf(states), undefined, graceMs);
   }
 
   /** As `endIfDone`, after what is under way. May be called outside of the sequence. */

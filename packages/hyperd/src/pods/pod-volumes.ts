@@ -65,6 +65,11 @@ export class PodVolumes {
     return mounts.flatMap(({ volume }) => (volume.kind === 'disk' ? [volume.image.path] : []));
   }
 
+  /** Whether the machine has a disk image to write to: what its guest has not written yet is lost where it does not power off. */
+  get writesDisks(): boolean {
+    return [...this.#leases.values()].some(({ writes }) => writes);
+  }
+
   /** Plugs all that these containers need and the machine does not have. */
   async plugAll(machine: Machine, pod: PodSpec, containers: readonly ContainerRecord[]): Promise<void> {
     await this.#plug(machine, await this.#resolveAll(pod, containers));

@@ -199,12 +199,12 @@ export class Pod {
     await this.#endAtOnce();
   }
 
-  async #endAtOnce(): Promise<void> {
+  async #endAtOnce(graceMs = 0): Promise<void> {
     this.#starts.abort();
-    await this.#machine.held?.stop({ graceMs: 0 });
+    await this.#machine.held?.stop({ graceMs });
     await this.#sequence.run(async () => {
       this.#restarts.cancelPod();
-      if (this.isAlive) await this.#shutdown.end('failed', 'killed', 0);
+      if (this.isAlive) await this.#shutdown.end('failed', 'killed', graceMs);
       else this.#shutdown.tellOver();
     });
   }
@@ -234,7 +234,7 @@ export class Pod {
     this.#isDoomed = true;
     try {
       await this.#machine.cutShort();
-      await this.#endAtOnce();
+      await this.#endAtOnce(this.#machine.farewellMs);
       await this.#sequence.run(async () => {
         if (this.#isGone) return;
         this.#ends.tell(this.view());

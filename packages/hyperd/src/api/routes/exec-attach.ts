@@ -1,8 +1,9 @@
 import { HyperError } from '../../errors.ts';
+import { CommandError } from '../../guest/index.ts';
 import type { ExecId } from '../../ids.ts';
-import type { ContainerView, PodService, PodView } from '../../pods/pod-service.ts';
+import type { ClientStreams, ContainerView, PodService, PodView } from '../../pods/pod-service.ts';
 import { clientVersion } from '../api-version.ts';
-import { type HijackedSession, json, type Route } from '../call.ts';
+import { type HijackedSession, json, type ProcessEnd, type Route } from '../call.ts';
 import type { ClientTags } from '../client-tags.ts';
 import { integer, needed, ofSchema } from '../describe.ts';
 import type { MachineExecs } from '../machine-execs.ts';
@@ -15,6 +16,10 @@ import { firstContainer, readsRaw } from './pod-runs.ts';
 const SESSION = 'input raw, output raw with a tty, else in frames of 8 bytes header and payload';
 const CONTAINER = { container: 'name, id or unique prefix of an id' };
 const COMMAND = needed('a JSON array of strings, or one word');
+const YES = ['yes', 'true', 'on'];
+/** What a session does that tells its process's end. */
+export const TELLS_END =
+  'all output comes in frames, with a terminal, too, and a last one (stream 4) has the exit code in decimal, and after a space why it could not be run';
 const TAGGED = {
   type: '`container`, or `pod` for a pod or machine (below 0.6.2)',
   value: 'its id (below 0.6.2)',
@@ -48,10 +53,17 @@ export function execRoutes({ pods, machineExecs, clientTags }: RouteContext): Ro
         exec: 'id of the exec; left out: one is created of `command` and `tty`',
         command: 'as for /exec/create',
         tty: 'as for /exec/create',
+        end: `\`yes\`, \`true\` or \`on\`: ${TELLS_END}`,
       },
-      isRaw: (_query, headers) => readsRaw(clientVersion(headers)),
+      isRaw: (query, headers) => !query.isOneOf('end', YES) && readsRaw(clientVersion(headers)),
       open: ({ parameters, headers }) => {
         const { container, exec, ...told } = startedExec(pods, parameters);
+        if (parameters.isOneOf('end', YES)) {
+          return {
+            ...{ framed: true, detachKeys: false, ...told },
+            run: (client) => execToEnd(pods, container, exec, client),
+          };
+        }
         const framed = !pods.execHasTty(container, exec) && !readsRaw(clientVersion(headers));
         return {
           ...{ framed, detachKeys: false, ...told },
@@ -117,6 +129,25 @@ export function execRoutes({ pods, machineExecs, clientTags }: RouteContext): Ro
       },
     },
   ];
+}
+
+/** Resolves with the exec's end, also where its command cannot be run: the reason is output then, as it always is. */
+async function execToEnd(
+  pods: PodService,
+  container: string,
+  exec: string,
+  client: ClientStreams,
+): Promise<ProcessEnd | undefined> {
+  try {
+    await pods.startExec(container, exec, client);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    await client.write('stderr', Buffer.from(`${error.message}\n`));
+    return { exitCode: error.exitCode };
+  }
+  return client.signal.aborted
+    ? undefined
+    : { exitCode: await pods.waitExec(container, exec, client.signal) };
 }
 
 function createExec(pods: PodService, container: string, parameters: Parameters): ExecId {

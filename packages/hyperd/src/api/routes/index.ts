@@ -16,6 +16,7 @@ import { networkRoutes } from './networks.ts';
 import { podRunRoutes } from './pod-runs.ts';
 import { podRoutes } from './pods.ts';
 import { portRoutes } from './ports.ts';
+import { runRoutes } from './run.ts';
 import { serviceRoutes } from './services.ts';
 import { systemRoutes } from './system.ts';
 import { volumeRoutes } from './volumes.ts';
@@ -25,7 +26,7 @@ import { watchingRoutes } from './watching.ts';
 export function allRoutes(context: RouteContext): Readonly<Record<string, readonly Route[]>> {
   const groups: Readonly<Record<string, readonly Route[]>> = {
     System: [...systemRoutes(context), ...doctorRoutes(context), documentRoute(context, () => groups)],
-    Pods: [...podRoutes(context), ...podRunRoutes(context), ...portRoutes(context)],
+    Pods: [...podRoutes(context), ...podRunRoutes(context), ...runRoutes(context), ...portRoutes(context)],
     Networks: networkRoutes(context),
     Services: serviceRoutes(context),
     Volumes: volumeRoutes(context),

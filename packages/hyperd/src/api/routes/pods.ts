@@ -172,7 +172,8 @@ export function signalOf(parameters: Parameters): number {
   }
 }
 
-function podSpecOf(call: Call): PodSpec {
+/** The pod specification that a call brings. */
+export function podSpecOf(call: Call): PodSpec {
   const spec = parsePodSpec(podJson(call));
   const { parameters, version } = call;
   const isOld = version === undefined || isBelow(version, [0, 6]);

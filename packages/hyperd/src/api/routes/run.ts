@@ -1,0 +1,122 @@
+import { HyperError, isHyperError, messageOf } from '../../errors.ts';
+import type { ClientStreams, ContainerView, PodService } from '../../pods/pod-service.ts';
+import { PodSchema } from '../../pods/spec/index.ts';
+import type { ProcessEnd, Route } from '../call.ts';
+import type { RouteContext } from './context.ts';
+import { TELLS_END } from './exec-attach.ts';
+import { firstContainer } from './pod-runs.ts';
+import { podSpecOf } from './pods.ts';
+
+/** Exit code of what could not be started for a reason that is not its own. */
+const NOT_STARTED = 1;
+
+/** A pod's whole life in one call. */
+export function runRoutes({ pods }: RouteContext): Route[] {
+  return [
+    {
+      ...{ method: 'POST', path: '/run', body: 'json', bodySchema: PodSchema },
+      summary:
+        'Creates a pod, starts it with this connection joined to its first container, and tells how that ended',
+      parameters: {
+        remove:
+          '`yes`, `true` or `on`: the pod is removed when it has ended, before the end is told; also where the client has gone meanwhile',
+      },
+      answers: {
+        101: `${TELLS_END}. \`Hyper-Pod-Id\`, \`Hyper-Container-Id\` and \`Hyper-Tty\` (\`yes\` or \`no\`) say what it is`,
+        404: 'an image is missing',
+        500: 'the specification breaks a rule, or the name is taken',
+      },
+      open: async (call) => {
+        const remove = call.parameters.isOneOf('remove', ['yes', 'true', 'on']);
+        const spec = podSpecOf(call);
+        if (spec.containers.length === 0)
+          throw new HyperError('invalid-spec', 'run pod: containers is empty, want at least one');
+        const pod = await pods.create(remove ? { ...spec, autoRemove: true } : spec);
+        const first = firstContainer(pods, pod);
+        return {
+          ...{ framed: true, detachKeys: first.tty },
+          headers: {
+            'Hyper-Pod-Id': pod,
+            'Hyper-Container-Id': first.id,
+            'Hyper-Tty': first.tty ? 'yes' : 'no',
+          },
+          run: (client) => runToEnd(pods, { pod, first, remove }, client),
+        };
+      },
+    },
+  ];
+}
+
+interface Run {
+  readonly pod: string;
+  readonly first: ContainerView;
+  readonly remove: boolean;
+}
+
+/** Resolves without an end where the client detached, or has gone: the pod goes on then. */
+async function runToEnd(
+  pods: PodService,
+  { pod, first, remove }: Run,
+  client: ClientStreams,
+): Promise<ProcessEnd | undefined> {
+  using ended = watchEnd(pods, pod, first.id);
+  const failed = new AbortController();
+  const signal = AbortSignal.any([client.signal, failed.signal]);
+  const attached = pods.attach(first.id, { ...client, signal });
+  attached.catch(() => undefined); // looked at below, when the pod has been started
+  let end: ProcessEnd;
+  try {
+    await pods.start(pod);
+    await attached;
+    if (client.signal.aborted) return undefined;
+    end = { exitCode: await ended.exitCode(client.signal) };
+  } catch (error) {
+    failed.abort();
+    await attached.catch(() => undefined); // the reason that counts is the other one
+    if (client.signal.aborted) return undefined;
+    end = { exitCode: await ended.exitCodeOfFailure(), message: messageOf(error) };
+  }
+  if (remove) await pods.remove(pod).catch(unlessGone);
+  return end;
+}
+
+interface EndWatch extends Disposable {
+  exitCode(signal: AbortSignal): Promise<number>;
+  /** Of a container that could not be started. */
+  exitCodeOfFailure(): Promise<number>;
+}
+
+/** Tells how a container ends, also one whose pod is removed at once. */
+function watchEnd(pods: PodService, pod: string, container: string): EndWatch {
+  const left = new AbortController();
+  const over = pods.waitPod(pod, { next: true, signal: left.signal });
+  over.catch(() => undefined); // asked for only where the pod has been removed, and has been told over by then
+  const codeOf = ({ state }: ContainerView): number =>
+    state.phase === 'exited' ? state.exitCode : NOT_STARTED;
+  const codeInEnd = async (error: unknown): Promise<number> => {
+    unlessGone(error);
+    const ended = (await over).containers.find(({ id }) => id === container);
+    return ended ? codeOf(ended) : NOT_STARTED;
+  };
+  return {
+    exitCode: async (signal) => {
+      try {
+        return await pods.wait(container, signal);
+      } catch (error) {
+        return await codeInEnd(error);
+      }
+    },
+    exitCodeOfFailure: async () => {
+      try {
+        return codeOf(pods.container(container));
+      } catch (error) {
+        return await codeInEnd(error);
+      }
+    },
+    [Symbol.dispose]: () => left.abort(),
+  };
+}
+
+function unlessGone(error: unknown): void {
+  if (!isHyperError(error, 'not-found')) throw error;
+}
