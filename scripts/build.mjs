@@ -1,6 +1,6 @@
 // Everything that is compiled: the guest agent and its initramfs, QEMU's network guard, protocol code, the bundles of hyperd and hyperctl.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { alone, BUILD, isMain, REPOSITORY, step } from './steps.mjs';
@@ -62,6 +62,11 @@ export function build() {
     { inputs: ['host/share-files.c', 'scripts/build.mjs'], outputs: ['build/host/share-files'] },
     () => compileHostProgram('share-files', ['-std=c11', '-O2']),
   );
+  step(
+    'the quick commands of hyperctl',
+    { inputs: ['host/hyperctl', 'scripts/build.mjs'], outputs: ['build/host/hyperctl'] },
+    () => compileHostProgram('hyperctl', ['-std=gnu11', '-static', '-O2', '-s']),
+  );
   for (const { name, folder, schema, code } of PROTOCOLS) {
     step(
       name,
@@ -79,11 +84,18 @@ export function build() {
   );
 }
 
+/** Of `host/NAME.c`, or of all that is in `host/NAME`. */
 function compileHostProgram(name, options) {
   mkdirSync(join(BUILD, 'host'), { recursive: true });
   const warnings = ['-Wall', '-Wextra', '-Wconversion', '-Wshadow', '-Werror'];
   const program = join(BUILD, 'host', name);
-  run('gcc', [...options, ...warnings, '-o', `${program}.tmp`, `host/${name}.c`]);
+  const folder = join(REPOSITORY, 'host', name);
+  const sources = existsSync(folder)
+    ? readdirSync(folder)
+        .filter((file) => file.endsWith('.c'))
+        .map((file) => join(folder, file))
+    : [`${folder}.c`];
+  run('gcc', [...options, ...warnings, '-o', `${program}.tmp`, ...sources]);
   renameSync(`${program}.tmp`, program);
 }
 

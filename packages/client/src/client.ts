@@ -4,7 +4,7 @@ import { type EventOptions, type HyperEvent, readEvents } from './events.ts';
 import type { RegistryAuth } from './image-types.ts';
 import { Images } from './images.ts';
 import { splitFields } from './lists.ts';
-import type { MachineSession } from './session.ts';
+import type { MachineSession, RunSession } from './session.ts';
 import { type Query, Transport } from './transport.ts';
 import type {
   ContainerSummary,
@@ -128,6 +128,24 @@ export class Client extends ContainerCalls implements Disposable {
   /** Resolves with the pod's id. A missing image is an ApiError of status 404. */
   async createPod(spec: PodSpec | object): Promise<string> {
     return (await this.#http.json<{ ID: string }>('POST', '/pod/create', { body: spec })).ID;
+  }
+
+  /**
+   * Creates a pod, joins its first container, and starts it, all in one call that also tells how the container ended. `remove`: the daemon removes the pod when
+   * that has happened, before it tells. A missing image is an ApiError of status 404.
+   */
+  async run(
+    spec: PodSpec | object,
+    { remove = false, signal }: { readonly remove?: boolean; readonly signal?: AbortSignal } = {},
+  ): Promise<RunSession> {
+    const query = { remove: remove ? 'yes' : undefined };
+    const session = await this.#http.hijack('/run', { query, body: spec, framed: true, signal });
+    const told = (header: string): string => String(session.headers[header] ?? '');
+    return {
+      ...session,
+      ...{ pod: told('hyper-pod-id'), container: told('hyper-container-id') },
+      tty: told('hyper-tty') === 'yes',
+    };
   }
 
   podInfo(pod: string): Promise<PodInfo> {

@@ -139,15 +139,15 @@ export class ContainerCalls {
     return this.#http.json('POST', '/exec/create', { query });
   }
 
-  /** Creates and starts an exec in one call. */
+  /** Creates and starts an exec in one call, which tells its end as well. */
   async exec(
     container: string,
     command: readonly string[],
     options: { readonly tty?: boolean; readonly signal?: AbortSignal } = {},
   ): Promise<ExecSession> {
     const { tty = false, signal } = options;
-    const query = { container, command: JSON.stringify(command), tty: tty ? 'true' : undefined };
-    const session = await this.#http.hijack('/exec/start', { query, framed: !tty, signal });
+    const query = { container, command: JSON.stringify(command), tty: tty ? 'true' : undefined, end: 'yes' };
+    const session = await this.#http.hijack('/exec/start', { query, framed: true, signal });
     const id = (header: string): string => String(session.headers[header] ?? '');
     return { ...session, container: id('hyper-container-id'), exec: id('hyper-exec-id') };
   }

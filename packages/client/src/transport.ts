@@ -5,6 +5,7 @@ import { ApiError, ConnectionError } from './api-error.ts';
 import { parseHostUrl, type Target } from './host-url.ts';
 import { openSession, type Session } from './session.ts';
 import { defaultTlsDirectory, readTlsFiles, type TlsFiles } from './tls-files.ts';
+import { withResolvers } from './with-resolvers.ts';
 
 /** A list is sent as one parameter for each of its values. */
 export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
@@ -88,9 +89,10 @@ export class Transport {
     await readText(await this.send(method, path, options));
   }
 
-  /** Takes a connection over. `framed`: the output comes in Docker's frames. */
+  /** Takes a connection over; a body is sent as JSON. `framed`: the output comes in Docker's frames. */
   async hijack(path: string, options: CallOptions & { readonly framed: boolean }): Promise<Session> {
     const { promise, resolve, reject } = withResolvers<Session>();
+    const text = options.body === undefined ? '' : JSON.stringify(options.body);
     const call = this.#module.request({
       ...this.#options('POST', path, options),
       agent: false,
@@ -98,8 +100,8 @@ export class Transport {
         Connection: 'Upgrade',
         Upgrade: 'tcp',
         Accept: 'application/json',
-        'Content-Type': 'text/plain',
-        'Content-Length': 0,
+        'Content-Type': text === '' ? 'text/plain' : 'application/json',
+        'Content-Length': Buffer.byteLength(text),
       },
     });
     call.on('upgrade', (response, socket, head) => {
@@ -107,7 +109,7 @@ export class Transport {
     });
     call.on('response', (response) => errorOf(response).then(reject, reject));
     call.on('error', (error) => reject(this.#connectionError(error)));
-    call.end();
+    call.end(text);
     return promise;
   }
 
@@ -148,18 +150,6 @@ export class Transport {
     }
     return new ConnectionError(`talk to hyperd at "${this.#url}": ${error.message}`, { cause: error });
   }
-}
-
-/** As Promise's own, which Node 20 lacks. */
-function withResolvers<T>(): PromiseWithResolvers<T> {
-  let [resolve, reject]: [PromiseWithResolvers<T>['resolve'], PromiseWithResolvers<T>['reject']] = [
-    () => undefined,
-    () => undefined,
-  ];
-  const promise = new Promise<T>((resolved, rejected) => {
-    [resolve, reject] = [resolved, rejected];
-  });
-  return { promise, resolve, reject };
 }
 
 async function readText(response: IncomingMessage): Promise<string> {

@@ -34,7 +34,8 @@ async function execInContainer({ client, options, operands, terminal }: CommandC
   } finally {
     stop();
   }
-  return client.waitExec(container, exec);
+  // A daemon that was restarted meanwhile has let go of the session, not of the exec.
+  return (await session.ended)?.exitCode ?? client.waitExec(container, exec);
 }
 
 /** In the container of that name or id, else in the first one of that pod: most are the former, which saves a question. */

@@ -1,6 +1,7 @@
-import { ApiError, type Client } from '@hyperd/client';
+import type { Client, RunSession } from '@hyperd/client';
 import type { Command, CommandContext, Terminal } from '../command.ts';
 import { imagesOf, pullingImages } from '../create-pod.ts';
+import { isNotFound } from '../find-container.ts';
 import { podFromFile } from '../pod-file.ts';
 import { POD_OPTIONS, podOf, withPublished } from '../pod-options.ts';
 import { joinSession } from '../session-io.ts';
@@ -44,10 +45,14 @@ async function run({ client, options, operands, terminal }: CommandContext): Pro
   using signals = new SignalForwarder();
   const startedAt = performance.now();
   try {
-    const create = (): Promise<string> => client.createPod(spec);
-    const created = pullingImages(client, imagesOf(spec), create, terminal.stderr, signals.signal);
-    const pod = await signals.orInterrupted(created);
-    if (!detached) return await runAttached(client, pod, terminal, signals, options.flag('rm'));
+    const creating = <T>(create: () => Promise<T>): Promise<T> =>
+      signals.orInterrupted(pullingImages(client, imagesOf(spec), create, terminal.stderr, signals.signal));
+    if (!detached) {
+      const remove = options.flag('rm');
+      const session = await creating(() => client.run(spec, { remove }));
+      return await runAttached(client, session, terminal, signals, remove);
+    }
+    const pod = await creating(() => client.createPod(spec));
     terminal.stdout.write(`POD id is ${pod}\n`);
     await signals.orInterrupted(client.startPod(pod));
     terminal.stdout.write(`Time to run a POD is ${Math.round(performance.now() - startedAt)} ms\n`);
@@ -60,63 +65,45 @@ async function run({ client, options, operands, terminal }: CommandContext): Pro
 
 async function runAttached(
   client: Client,
-  pod: string,
+  session: RunSession,
   terminal: Terminal,
   signals: SignalForwarder,
   remove: boolean,
 ): Promise<number> {
-  let wasDetached = false;
   try {
-    const exitCode = await signals.orInterrupted(joinFirst(client, pod, terminal, signals));
-    wasDetached = exitCode === undefined;
-    return exitCode ?? 0;
+    return await signals.orInterrupted(untilEnd(client, session, terminal, signals));
   } catch (error) {
+    // The daemon removes it only when it has ended by itself.
+    if (remove) await client.removePod(session.pod).catch(unlessGone);
     if (error instanceof BrokenPipeError) return BROKEN_PIPE_EXIT_CODE;
     throw error;
-  } finally {
-    if (remove && !wasDetached) await client.removePod(pod);
   }
 }
 
-/**
- * Attaches to the pod's first container, starts the pod, and goes along until the container has ended. Resolves with its exit code;
- * undefined when the terminal was detached.
- */
-async function joinFirst(
+/** Goes along until the container has ended, or the terminal is detached. Resolves with the exit code. */
+async function untilEnd(
   client: Client,
-  pod: string,
+  session: RunSession,
   terminal: Terminal,
   signals: SignalForwarder,
-): Promise<number | undefined> {
-  const { spec } = await client.podInfo(pod);
-  const container = spec.containers?.[0];
-  if (!container) throw new Error(`attach to pod "${pod}": it has no container`);
-  const { containerID: id, tty = false } = container;
-  const session = await client.attach(id, { tty });
-  const joined = joinSession(session, terminal, { tty });
-  joined.catch(() => undefined); // looked at below, when the pod has been started
+): Promise<number> {
+  const { container, tty } = session;
+  let stopFollowing = (): void => undefined;
+  void session.started.then(() => {
+    signals.to((signal) => client.killContainer(container, signal));
+    if (tty) stopFollowing = followWindowSize(terminal.stdout, (size) => client.resizeTty(container, size));
+  });
   try {
-    await client.startPod(pod);
-  } catch (error) {
-    session.close();
-    return await startFailed(client, id, error, terminal);
-  }
-  signals.to((signal) => client.killContainer(id, signal));
-  const stopFollowing = tty
-    ? followWindowSize(terminal.stdout, (size) => client.resizeTty(id, size))
-    : () => undefined;
-  try {
-    return (await joined) === 'detached' ? undefined : await client.wait(id, signals.signal);
+    if ((await joinSession(session, terminal, { tty })) === 'detached') return 0;
+    const end = await session.ended;
+    if (end?.message !== undefined) terminal.stderr.write(`hyperctl ERROR: ${end.message}\n`);
+    // A daemon that was restarted meanwhile has let go of the session, not of the container.
+    return end?.exitCode ?? (await client.wait(container, signals.signal));
   } finally {
     stopFollowing();
   }
 }
 
-/** A command that cannot be run is told like a process that ended so. Throws `error` for everything else. */
-async function startFailed(client: Client, id: string, error: unknown, terminal: Terminal): Promise<number> {
-  if (!(error instanceof ApiError)) throw error;
-  const { status } = await client.containerInfo(id);
-  if (status.phase !== 'failed') throw error;
-  terminal.stderr.write(`hyperctl ERROR: ${error.message}\n`);
-  return status.terminated.exitCode ?? 1;
+function unlessGone(error: unknown): void {
+  if (!isNotFound(error)) throw error;
 }

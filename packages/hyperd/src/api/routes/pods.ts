@@ -172,8 +172,7 @@ export function signalOf(parameters: Parameters): number {
   }
 }
 
-/** The pod specification that a call brings. */
-export function podSpecOf(call: Call): PodSpec {
+function podSpecOf(call: Call): PodSpec {
   const spec = parsePodSpec(podJson(call));
   const { parameters, version } = call;
   const isOld = version === undefined || isBelow(version, [0, 6]);
@@ -183,6 +182,11 @@ export function podSpecOf(call: Call): PodSpec {
 function podJson({ parameters, json: body }: Call): unknown {
   const text = parameters.optional('podArgs');
   if (text !== undefined) return parseJson(text, 'podArgs');
+  return bodyOf(body);
+}
+
+/** A pod specification that has to be the body. */
+export function bodyOf(body: unknown): unknown {
   if (body !== undefined) return body;
   throw new HyperError('invalid-spec', 'create pod: no specification; send it as a JSON body');
 }

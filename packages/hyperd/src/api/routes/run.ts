@@ -1,14 +1,17 @@
 import { HyperError, isHyperError, messageOf } from '../../errors.ts';
 import type { ClientStreams, ContainerView, PodService } from '../../pods/pod-service.ts';
-import { PodSchema } from '../../pods/spec/index.ts';
+import { PodSchema, parsePodSpec } from '../../pods/spec/index.ts';
 import type { ProcessEnd, Route } from '../call.ts';
 import type { RouteContext } from './context.ts';
 import { TELLS_END } from './exec-attach.ts';
 import { firstContainer } from './pod-runs.ts';
-import { podSpecOf } from './pods.ts';
+import { bodyOf } from './pods.ts';
 
 /** Exit code of what could not be started for a reason that is not its own. */
 const NOT_STARTED = 1;
+
+/** A frame without payload: the container has been started. */
+const STARTED = new Uint8Array(0);
 
 /** A pod's whole life in one call. */
 export function runRoutes({ pods }: RouteContext): Route[] {
@@ -22,13 +25,13 @@ export function runRoutes({ pods }: RouteContext): Route[] {
           '`yes`, `true` or `on`: the pod is removed when it has ended, before the end is told; also where the client has gone meanwhile',
       },
       answers: {
-        101: `${TELLS_END}. \`Hyper-Pod-Id\`, \`Hyper-Container-Id\` and \`Hyper-Tty\` (\`yes\` or \`no\`) say what it is`,
+        101: `${TELLS_END}; a frame without payload says that it has been started. \`Hyper-Pod-Id\`, \`Hyper-Container-Id\` and \`Hyper-Tty\` (\`yes\` or \`no\`) say what it is`,
         404: 'an image is missing',
         500: 'the specification breaks a rule, or the name is taken',
       },
       open: async (call) => {
         const remove = call.parameters.isOneOf('remove', ['yes', 'true', 'on']);
-        const spec = podSpecOf(call);
+        const spec = parsePodSpec(bodyOf(call.json));
         if (spec.containers.length === 0)
           throw new HyperError('invalid-spec', 'run pod: containers is empty, want at least one');
         const pod = await pods.create(remove ? { ...spec, autoRemove: true } : spec);
@@ -53,7 +56,7 @@ interface Run {
   readonly remove: boolean;
 }
 
-/** Resolves without an end where the client detached, or has gone: the pod goes on then. */
+/** Resolves without an end where the client has gone, or detached: what has been started goes on then. */
 async function runToEnd(
   pods: PodService,
   { pod, first, remove }: Run,
@@ -64,20 +67,31 @@ async function runToEnd(
   const signal = AbortSignal.any([client.signal, failed.signal]);
   const attached = pods.attach(first.id, { ...client, signal });
   attached.catch(() => undefined); // looked at below, when the pod has been started
+  const problem = await startUnless(client.signal, pods, pod);
   let end: ProcessEnd;
-  try {
-    await pods.start(pod);
+  if (problem === undefined) {
+    await client.write('stdout', STARTED);
     await attached;
     if (client.signal.aborted) return undefined;
     end = { exitCode: await ended.exitCode(client.signal) };
-  } catch (error) {
+  } else {
     failed.abort();
     await attached.catch(() => undefined); // the reason that counts is the other one
-    if (client.signal.aborted) return undefined;
-    end = { exitCode: await ended.exitCodeOfFailure(), message: messageOf(error) };
+    end = { exitCode: await ended.exitCodeOfFailure(), message: messageOf(problem) };
   }
   if (remove) await pods.remove(pod).catch(unlessGone);
   return end;
+}
+
+/** Resolves with why the pod was not started; undefined: it was. */
+async function startUnless(gone: AbortSignal, pods: PodService, pod: string): Promise<unknown> {
+  if (gone.aborted) return new HyperError('canceled', `start pod "${pod}": the client has gone`);
+  try {
+    await pods.start(pod);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 interface EndWatch extends Disposable {
