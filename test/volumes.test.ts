@@ -337,13 +337,20 @@ test('disk images are mounted, written to by one pod at a time, and cannot name 
     await daemon.hyperctl(['stop', `w-${format}`]);
     assert.equal((await daemon.hyperctl(['logs', `w-${format}-c`])).stdout, 'on the disk\n');
     await daemon.hyperctl(['rm', `w-${format}`]);
+    // Removed at its end, and while it runs: the guest gets to write what it has kept back.
+    const ends = pod('ends', disk(source, format), false, 'echo ended > /d/i');
+    await daemon.hyperctl(['run', '-a', '--rm', '-p', ends]);
+    const runs = pod('runs', disk(source, format), false, 'echo ran > /d/j; echo ready; sleep 1000');
+    await daemon.hyperctl(['run', '-p', runs]);
+    await eventually('written', async () => (await daemon.hyperctl(['logs', 'runs-c'])).stdout === 'ready\n');
+    await daemon.hyperctl(['rm', 'runs']);
     const reading = await daemon.hyperctl([
       'run',
       '-a',
       '-p',
-      pod('r', disk(source, format, { fstype: 'ext4' }), true, 'cat /d/g; touch /d/h'),
+      pod('r', disk(source, format, { fstype: 'ext4' }), true, 'cat /d/g /d/i /d/j; touch /d/h'),
     ]);
-    assert.equal(reading.stdout, 'more\n', reading.stderr);
+    assert.equal(reading.stdout, 'more\nended\nran\n', reading.stderr);
     assert.match(reading.stderr, /Read-only file system/);
     await daemon.hyperctl(['rm', 'r']);
   }

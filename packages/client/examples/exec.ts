@@ -9,7 +9,7 @@ async function run(container: string, ...command: string[]): Promise<{ output: s
   session.input.end();
   let output = '';
   for await (const { bytes } of session.output) output += Buffer.from(bytes).toString();
-  return { output, exitCode: await client.waitExec(session.container, session.exec) };
+  return { output, exitCode: (await session.ended)?.exitCode ?? -1 };
 }
 
 const pod = await client.createPod({

@@ -3,19 +3,13 @@ import { createClient, defaultHost } from '@hyperd/client';
 
 using client = createClient(process.env.HYPER_HOST ?? defaultHost(process.env, process.getuid?.() ?? 0));
 
-const pod = await client.createPod({
+const pod = {
   id: 'example-run',
   resource: { vcpu: 1, memory: 128 },
   containers: [{ image: 'busybox', command: ['sh', '-c', 'tr a-z A-Z; echo done >&2; exit 3'] }],
-});
-try {
-  const container = (await client.podInfo(pod)).spec.containers?.[0]?.containerID ?? '';
-  // Attached before the start, so that nothing of the output is missed.
-  const session = await client.attach(container, { tty: false });
-  await client.startPod(pod);
-  session.input.end('typed by a program\n');
-  for await (const { stream, bytes } of session.output) process[stream].write(bytes);
-  console.log(`exit code ${await client.wait(container)}`);
-} finally {
-  await client.removePod(pod);
-}
+};
+// The daemon removes the pod, also where this program ends before it.
+const session = await client.run(pod, { remove: true });
+session.input.end('typed by a program\n');
+for await (const { stream, bytes } of session.output) process[stream].write(bytes);
+console.log(`exit code ${(await session.ended)?.exitCode}`);
