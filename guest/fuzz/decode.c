@@ -116,7 +116,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   receiver = (struct receiver){.id = 4};
   need(ring_append(&sender.output.ring, bytes, size));
   outbox_data(&sender);
-  outbox_next(out);
+  const uint8_t *frame;
+  outbox_next(out, &frame);
+  outbox_uncover();
   if (bytes[0] & 1) receive_framed(&decoder, bytes + 1, size - 1);
   else receive(&decoder, bytes + 1, size - 1);
   outbox_reset();

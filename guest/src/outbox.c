@@ -93,15 +93,44 @@ void outbox_reset(void) {
   while (take_receiver()) continue;
 }
 
-static size_t data_frame(uint8_t *buffer, struct sender *sender) {
-  struct frame frame = {.type = FRAME_DATA, .stream = sender->id};
-  bool eof;
-  frame.length = (uint32_t)output_take(&sender->output, buffer + FRAME_HEADER, OUTBOX_DATA_MAX, &frame.offset, &eof);
-  if (eof) frame.flags = FRAME_EOF;
-  return frame_seal(buffer, &frame);
+// What the frame that is being written covers.
+static struct {
+  uint8_t *header, *trailer; // NULL: nothing
+  uint8_t under_header[FRAME_HEADER], under_trailer[FRAME_TRAILER];
+} covered;
+_Static_assert((int)FRAME_HEADER <= (int)RING_MARGIN && (int)FRAME_TRAILER <= (int)RING_MARGIN, "a frame fits around a ring's content");
+
+static uint8_t *cover(uint8_t *payload, size_t size) {
+  covered.header = payload - FRAME_HEADER;
+  covered.trailer = payload + size;
+  memcpy(covered.under_header, covered.header, FRAME_HEADER);
+  memcpy(covered.under_trailer, covered.trailer, FRAME_TRAILER);
+  return covered.header;
 }
 
-size_t outbox_next(uint8_t *buffer) {
+void outbox_uncover(void) {
+  if (!covered.header) return;
+  memcpy(covered.header, covered.under_header, FRAME_HEADER);
+  memcpy(covered.trailer, covered.under_trailer, FRAME_TRAILER);
+  covered.header = covered.trailer = NULL;
+}
+
+static size_t data_frame(uint8_t *buffer, struct sender *sender, const uint8_t **bytes) {
+  struct frame frame = {.type = FRAME_DATA, .stream = sender->id};
+  struct ring *ring = &sender->output.ring;
+  bool eof;
+  frame.length = (uint32_t)output_take(&sender->output, OUTBOX_DATA_MAX, &frame.offset, &eof);
+  if (eof) frame.flags = FRAME_EOF;
+  struct iovec parts[2];
+  uint8_t *out = buffer;
+  if (ring_parts(ring, frame.offset, frame.length, parts) == 1) out = cover(parts[0].iov_base, frame.length);
+  else ring_copy(ring, frame.offset, frame.length, buffer + FRAME_HEADER);
+  *bytes = out;
+  return frame_seal(out, &frame);
+}
+
+size_t outbox_next(uint8_t *buffer, const uint8_t **bytes) {
+  *bytes = buffer;
   if (control_first) {
     struct control *control = take_control();
     struct frame frame = {.type = FRAME_CONTROL, .length = control->size};
@@ -116,7 +145,7 @@ size_t outbox_next(uint8_t *buffer) {
   }
   for (struct sender *sender; (sender = take_sender());) {
     if (!output_sendable(&sender->output)) continue; // acknowledged or held since
-    size_t size = data_frame(buffer, sender);
+    size_t size = data_frame(buffer, sender, bytes);
     outbox_data(sender);
     return size;
   }

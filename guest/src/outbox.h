@@ -38,7 +38,10 @@ void outbox_forget_receiver(struct receiver *receiver);
 // A new connection: nothing that waits for the old one is sent.
 void outbox_reset(void);
 
-// Puts the next frame into `buffer` (FRAME_MAX bytes) and returns its size, 0: nothing to send.
-size_t outbox_next(uint8_t *buffer);
+// Makes the next frame and returns its size, 0: nothing to send. It is in `buffer` (FRAME_MAX bytes), or, which saves a copy, where
+// its payload is: header and trailer then cover other content of its stream, which outbox_uncover puts back. That must be
+// called before anything else is done with streams.
+size_t outbox_next(uint8_t *buffer, const uint8_t **bytes);
+void outbox_uncover(void);
 
 #endif

@@ -30,6 +30,7 @@ static struct decoder decoder;
 static void (*on_frame)(const struct frame *frame);
 // Edge-triggered: a port whose host is away reports a hang-up for as long as that lasts.
 static bool readable, writable;
+// A frame of which a part waits to be written.
 static uint8_t out[FRAME_MAX];
 static size_t out_size, out_sent;
 static bool zeros_wanted;
@@ -91,39 +92,45 @@ static void read_some(void) {
   }
 }
 
-static bool next_frame(void) {
-  out_sent = 0;
-  out_size = 0;
-  if (zeros_wanted) {
-    zeros_wanted = false;
-    memset(out, 0, sizeof out);
-    out_size = sizeof out;
-  } else {
-    out_size = outbox_next(out);
-  }
-  return out_size > 0;
+// Returns how much has been written: nothing where the port takes nothing now.
+static size_t write_port(const uint8_t *bytes, size_t size) {
+  ssize_t written = write(source.fd, bytes, size);
+  if (written >= 0) return (size_t)written;
+  writable = false;
+  timer_arm(&retry, RETRY_MS);
+  return 0;
 }
 
-static void write_some(void) {
+// Writes the next frame from where it is; what the port does not take of it is kept. False: there is none.
+static bool write_next(void) {
+  const uint8_t *bytes = out;
+  size_t size = sizeof out;
+  if (zeros_wanted) memset(out, 0, sizeof out);
+  else size = outbox_next(out, &bytes);
+  zeros_wanted = false;
+  if (size == 0) return false;
+  out_size = size;
+  out_sent = write_port(bytes, size);
+  if (out_sent < size && bytes != out) memcpy(out + out_sent, bytes + out_sent, size - out_sent);
+  outbox_uncover();
+  return true;
+}
+
+static bool is_written(void) { return out_sent == out_size; }
+
+// False: nothing is left to write.
+static bool write_some(void) {
   for (int i = 0; writable && i < WORK_PER_ROUND; i++) {
-    if (out_sent == out_size && !next_frame()) return;
-    ssize_t written = write(source.fd, out + out_sent, out_size - out_sent);
-    if (written < 0) {
-      writable = false;
-      timer_arm(&retry, RETRY_MS);
-      return;
-    }
-    out_sent += (size_t)written;
+    if (!is_written()) out_sent += write_port(out + out_sent, out_size - out_sent);
+    else if (!write_next()) return false;
   }
+  return true;
 }
 
 bool port_work(void) {
   read_some();
-  write_some();
-  bool read_more = readable && outbox_control_size() <= CONTROL_BACKLOG_MAX;
-  if (!writable) return read_more;
-  if (out_sent == out_size && !next_frame()) return read_more;
-  return true;
+  bool write_more = write_some() && writable;
+  return write_more || (readable && outbox_control_size() <= CONTROL_BACKLOG_MAX);
 }
 
 void port_new_connection(void) {
@@ -135,8 +142,7 @@ void port_flush(uint32_t timeout_ms) {
   uint64_t deadline = monotonic_ns() + (uint64_t)timeout_ms * 1000000u;
   for (uint64_t now; (now = monotonic_ns()) < deadline;) {
     writable = true;
-    write_some();
-    if (writable && out_sent == out_size && !next_frame()) return;
+    if (!write_some()) return;
     struct pollfd poll_fd = {.fd = source.fd, .events = POLLOUT};
     if (poll(&poll_fd, 1, 10) > 0 && (poll_fd.revents & POLLHUP)) return;
   }

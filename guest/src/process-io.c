@@ -11,7 +11,8 @@ enum {
   STDOUT = 1,
   STDERR = 2,
   READ_MIN = 16 * 1024,
-  READ_MAX = 64 * 1024,
+  READ_MAX = 2 * OUTBOX_DATA_MAX, // whole frames: a rest would go as one of its own
+  ROOM_MIN = OUTBOX_DATA_MAX,    // less than a whole frame is waited for: the host acknowledges more than that at once
   DRAIN_MAX = 1024 * 1024, // the largest pipe that a process may make itself
 };
 
@@ -38,7 +39,7 @@ static void read_output(struct process *process, int index) {
   struct sender *sender = &process->senders[index];
   struct ring *ring = &sender->output.ring;
   size_t room = output_room(&sender->output);
-  if (room == 0) {
+  if (room < ROOM_MIN) {
     source_watch(&process->out[index], 0);
     return;
   }
@@ -185,7 +186,7 @@ void process_io_ack(struct process *process, const struct frame *frame) {
     output_acknowledge(&sender->output, frame->offset);
   }
   outbox_data(sender);
-  if (process->state == PROCESS_RUNNING && output_room(&sender->output) > 0) source_watch(&process->out[index], EPOLLIN);
+  if (process->state == PROCESS_RUNNING && output_room(&sender->output) >= ROOM_MIN) source_watch(&process->out[index], EPOLLIN);
 }
 
 void process_io_hold(struct process *process) {

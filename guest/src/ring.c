@@ -15,17 +15,22 @@ static int parts_at(const struct ring *ring, uint64_t offset, size_t size, struc
   return 2;
 }
 
+static void release(struct ring *ring) {
+  if (ring->data) free(ring->data - RING_MARGIN);
+}
+
 bool ring_reserve(struct ring *ring, size_t size) {
   size_t needed = ring_size(ring) + size;
   if (needed <= ring->capacity) return true;
   struct ring larger = {.capacity = ring->capacity ? ring->capacity : SMALLEST, .start = ring->start, .end = ring->start};
   while (larger.capacity < needed) larger.capacity *= 2;
-  larger.data = malloc(larger.capacity);
-  if (!larger.data) return false;
+  uint8_t *memory = malloc(RING_MARGIN + larger.capacity + RING_MARGIN);
+  if (!memory) return false;
+  larger.data = memory + RING_MARGIN;
   struct iovec parts[2];
   int count = parts_at(ring, ring->start, ring_size(ring), parts);
   for (int i = 0; i < count; i++) ring_append(&larger, parts[i].iov_base, parts[i].iov_len);
-  free(ring->data);
+  release(ring);
   *ring = larger;
   return true;
 }
@@ -69,7 +74,7 @@ void ring_drop(struct ring *ring, uint64_t offset) {
 }
 
 void ring_free(struct ring *ring) {
-  free(ring->data);
+  release(ring);
   ring->data = NULL;
   ring->capacity = 0;
 }

@@ -6,10 +6,13 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+// Bytes of memory on both sides of a ring's, for who puts something around a part of the content for a moment.
+enum { RING_MARGIN = 32 };
+
 // A byte queue that is addressed by stream offsets: it holds [start, end). Memory is allocated as it fills and given
 // back when it is empty.
 struct ring {
-  uint8_t *data;
+  uint8_t *data; // RING_MARGIN behind where its memory begins
   size_t capacity; // 0 or a power of two
   uint64_t start;
   uint64_t end;

@@ -18,9 +18,8 @@ bool output_sendable(const struct output *output) {
   return output->ended && output->next == output->ring.end && !output->eof_sent;
 }
 
-size_t output_take(struct output *output, uint8_t *bytes, size_t size, uint64_t *offset, bool *eof) {
+size_t output_take(struct output *output, size_t size, uint64_t *offset, bool *eof) {
   size = (size_t)smaller(size, send_limit(output) - output->next);
-  ring_copy(&output->ring, output->next, size, bytes);
   *offset = output->next;
   output->next += size;
   *eof = output->ended && output->next == output->ring.end;

@@ -19,8 +19,9 @@ struct output {
 // How much more may be read from the process now.
 size_t output_room(const struct output *output);
 bool output_sendable(const struct output *output);
-// Copies what is to be sent next (at most `size` bytes) and counts it as sent. `eof`: the stream ends behind it.
-size_t output_take(struct output *output, uint8_t *bytes, size_t size, uint64_t *offset, bool *eof);
+// Counts what is to be sent next (at most `size` bytes of the ring, from `offset` on) as sent, and returns how much that is.
+// `eof`: the stream ends behind it.
+size_t output_take(struct output *output, size_t size, uint64_t *offset, bool *eof);
 // The host is done with all below `offset`. Offsets that cannot be right are ignored.
 void output_acknowledge(struct output *output, uint64_t offset);
 // The host wants everything from `offset` on (again); what is held no more cannot be sent again.

@@ -14,6 +14,13 @@ static void produce(struct output *output, size_t size) {
   free(bytes);
 }
 
+// Takes what is to be sent next, and copies it.
+static size_t take(struct output *output, uint8_t *bytes, size_t size, uint64_t *offset, bool *eof) {
+  size_t taken = output_take(output, size, offset, eof);
+  ring_copy(&output->ring, *offset, taken, bytes);
+  return taken;
+}
+
 static void window_is_kept(void) {
   struct output output = {0};
   uint8_t bytes[1000];
@@ -23,10 +30,10 @@ static void window_is_kept(void) {
   produce(&output, STREAM_WINDOW + 5000); // as a final drain may
   CHECK(output_room(&output) == 0);
   size_t sent = 0;
-  while (output_sendable(&output)) sent += output_take(&output, bytes, sizeof bytes, &offset, &eof);
+  while (output_sendable(&output)) sent += take(&output, bytes, sizeof bytes, &offset, &eof);
   CHECK(sent == STREAM_WINDOW && !eof);
   output_acknowledge(&output, 4000);
-  CHECK(output_sendable(&output) && output_take(&output, bytes, sizeof bytes, &offset, &eof) == 1000);
+  CHECK(output_sendable(&output) && take(&output, bytes, sizeof bytes, &offset, &eof) == 1000);
   CHECK(offset == STREAM_WINDOW && output.ring.start == 4000);
   ring_free(&output.ring);
 }
@@ -37,7 +44,7 @@ static void eof_is_sent_once_a_connection(void) {
   uint64_t offset;
   bool eof = false;
   CHECK(output_room(&output) == 0 && output_sendable(&output));
-  CHECK(output_take(&output, bytes, sizeof bytes, &offset, &eof) == 0 && eof && offset == 0);
+  CHECK(take(&output, bytes, sizeof bytes, &offset, &eof) == 0 && eof && offset == 0);
   CHECK(!output_sendable(&output));
   output_hold(&output);
   CHECK(!output_sendable(&output));
@@ -51,7 +58,7 @@ static void wrong_offsets_do_no_harm(void) {
   uint64_t offset;
   bool eof;
   produce(&output, 300);
-  output_take(&output, bytes, 100, &offset, &eof);
+  take(&output, bytes, 100, &offset, &eof);
   output_acknowledge(&output, 101); // never sent
   output_acknowledge(&output, UINT64_MAX);
   CHECK(output.ring.start == 0);
@@ -59,7 +66,7 @@ static void wrong_offsets_do_no_harm(void) {
   output_acknowledge(&output, 20); // late
   CHECK(output.ring.start == 50);
   output_resume(&output, 10); // forgotten already
-  CHECK(output_take(&output, bytes, 100, &offset, &eof) == 100 && offset == 50);
+  CHECK(take(&output, bytes, 100, &offset, &eof) == 100 && offset == 50);
   output_resume(&output, UINT64_MAX);
   CHECK(output.ring.start == 300 && output.next == 300 && !output_sendable(&output));
   ring_free(&output.ring);
@@ -81,7 +88,7 @@ static void nothing_lost_or_doubled(void) {
     for (uint32_t n = test_random(8); n > 0 && output_sendable(&output); n--) {
       uint64_t offset;
       bool eof;
-      size_t count = output_take(&output, bytes, 1 + test_random(sizeof bytes), &offset, &eof);
+      size_t count = take(&output, bytes, 1 + test_random(sizeof bytes), &offset, &eof);
       CHECK(offset == received);
       for (size_t i = 0; i < count; i++) CHECK(bytes[i] == byte_at(offset + i));
       received += count;
