@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { OutputStream } from '../../guest/index.ts';
 import type { LogOptions } from '../pod-service.ts';
-import { decodeEntry, type LogEntry } from './entry.ts';
+import { decodeEntry, encodeEntry, type LogEntry } from './entry.ts';
 import { LogWriter, MAX_LINE_BYTES } from './log-writer.ts';
 import { type LogActivity, readLog } from './read-log.ts';
 import { recoverLog } from './recover-log.ts';
@@ -65,6 +65,26 @@ test('whatever bytes in whatever pieces come out as they went in, a line an entr
       { numRuns: 50 },
     );
   }));
+
+test('runs of zero bytes are written as JSON has them, wherever they are and whatever is beside them', () => {
+  const piece = fc.oneof(
+    fc.constantFrom('\0', '\0'.repeat(31), '\0'.repeat(32), '\0'.repeat(5000)),
+    fc.string({ unit: 'binary' }),
+  );
+  fc.assert(
+    fc.property(fc.array(piece), (pieces) => {
+      const text = pieces.join('');
+      const entry = {
+        stream: 'stdout' as const,
+        time: '',
+        bytes: Buffer.from(text),
+        ends: { stdout: 0, stderr: 0 },
+      };
+      const line = encodeEntry(entry);
+      assert.equal(line, `${JSON.stringify({ log: text, stream: 'stdout', time: '', ends: [0, 0] })}\n`);
+    }),
+  );
+});
 
 test('a crash at any byte loses and doubles nothing: the log says where each stream goes on', () =>
   inDirectory(async (path) => {
