@@ -39,7 +39,7 @@ const attacks: Readonly<Record<string, Attack>> = {
   },
   nonsense: {
     bytes: () => encodeFrame(FRAME_CONTROL, {}, Buffer.alloc(1000, 0xff)),
-    reason: /^agent connection: invalid varint$/,
+    reason: /^the guest broke the protocol: a message that is none: invalid varint$/,
   },
 };
 

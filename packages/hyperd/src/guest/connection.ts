@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { HyperError, messageOf } from '../errors.ts';
 import { faultPoint } from '../faults/index.ts';
 import { Acknowledgements } from './acknowledgements.ts';
@@ -9,17 +9,12 @@ import type {
   ConnectOptions,
   ContainerStart,
   GuestAgent,
-  GuestContainerProcess,
-  GuestDisk,
-  GuestIdentity,
-  GuestNetwork,
   GuestProcess,
   GuestProcessState,
-  GuestService,
-  GuestStats,
   OutputSink,
   ProcessSpec,
 } from './agent.ts';
+import { AgentCalls, type Call, MAX_PROCESSES } from './agent-calls.ts';
 import {
   encodeFrame,
   FLAG_EOF,
@@ -32,13 +27,19 @@ import {
   FrameDecoder,
   MAX_PAYLOAD_BYTES,
 } from './frames.ts';
-import { FromAgentSchema, type ProcessState, ToAgentSchema, type Welcome } from './gen/agent_pb.js';
+import {
+  type FromAgent,
+  FromAgentSchema,
+  type ProcessState,
+  ToAgentSchema,
+  type Welcome,
+} from './gen/agent_pb.js';
 import { guestText } from './guest-text.ts';
-import { clamp, exitStatus, nowNs, processMessage, processState } from './messages.ts';
+import { clamp, exitStatus, processMessage, processState } from './messages.ts';
+import { readPages } from './pages.ts';
 import { type Answer, MAX_CALLS, PendingCalls } from './pending-calls.ts';
 import { type ProcessLink, RemoteProcess } from './process.ts';
-import { containerMessage, DEVICE_TIMEOUT_MS, diskMessage } from './start-messages.ts';
-import { guestProcess, guestStats } from './stats.ts';
+import { containerMessage } from './start-messages.ts';
 import { UselessBytes } from './useless-bytes.ts';
 
 const PROTOCOL = 1;
@@ -46,7 +47,6 @@ const DEFAULT_CALL_TIMEOUT_MS = 60_000;
 /** A volume may be filled with all that an image has. */
 const FILL_TIMEOUT_MS = 600_000;
 const HELLO_INTERVAL_MS = 200;
-const MAX_PROCESSES = 8192;
 /** Stream ids have 32 bits, two of them for the stream. */
 const MAX_PROCESS_ID = 2 ** 30 - 1;
 const MIN_WINDOW_BYTES = 4096;
@@ -55,7 +55,6 @@ const MAX_WINDOW_BYTES = 1024 * 1024;
 /** What we hold for a guest that does not read. */
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
 
-type Call = MessageInitShape<typeof ToAgentSchema>['call'];
 /** Shakes hands with the agent on `stream`; see `ConnectAgent`. */
 export async function connectAgent(stream: Duplex, options: ConnectOptions): Promise<GuestAgent> {
   const connection = new Connection(stream, options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS);
@@ -68,7 +67,7 @@ export async function connectAgent(stream: Duplex, options: ConnectOptions): Pro
   }
 }
 
-class Connection implements GuestAgent, ProcessLink {
+class Connection extends AgentCalls implements GuestAgent, ProcessLink {
   readonly #stream: Duplex;
   readonly #callTimeoutMs: number;
   readonly #decoder = new FrameDecoder();
@@ -87,6 +86,7 @@ class Connection implements GuestAgent, ProcessLink {
   #reason: Error | undefined;
 
   constructor(stream: Duplex, callTimeoutMs: number) {
+    super();
     this.#stream = stream;
     this.#callTimeoutMs = callTimeoutMs;
     this.#welcome?.promise.catch(() => undefined); // shakeHands reports it
@@ -157,48 +157,6 @@ class Connection implements GuestAgent, ProcessLink {
     };
   }
 
-  async configure({ hostname, machineId, network }: GuestIdentity): Promise<void> {
-    const value = { entropy: randomBytes(64), realtimeNs: nowNs(), hostname, machineId, network };
-    await this.#call({ case: 'configure', value });
-  }
-
-  async setClock(): Promise<void> {
-    await this.#call({ case: 'setClock', value: { realtimeNs: nowNs() } });
-  }
-
-  async setHostname(hostname: string): Promise<void> {
-    await this.#call({ case: 'setHostname', value: { hostname } });
-  }
-
-  async attachDisk(disk: GuestDisk): Promise<void> {
-    await this.#call({ case: 'attachDisk', value: diskMessage(disk) });
-  }
-
-  async detachDisk(name: string): Promise<void> {
-    await this.#call({ case: 'detachDisk', value: { name } });
-  }
-
-  async loadModules(disk: string): Promise<void> {
-    await this.#call({ case: 'loadModules', value: { disk } });
-  }
-
-  async setServices(services: readonly GuestService[]): Promise<void> {
-    const value = { services: services.map((service) => ({ ...service, backends: [...service.backends] })) };
-    await this.#call({ case: 'setServices', value });
-  }
-
-  async mountShare(name: string, files: number): Promise<void> {
-    await this.#call({ case: 'mountShare', value: { name, files, timeoutMs: DEVICE_TIMEOUT_MS } });
-  }
-
-  async addCard(network: GuestNetwork): Promise<void> {
-    await this.#call({ case: 'addCard', value: { network, timeoutMs: DEVICE_TIMEOUT_MS } });
-  }
-
-  async removeCard(mac: string): Promise<void> {
-    await this.#call({ case: 'removeCard', value: { mac } });
-  }
-
   startContainer(start: ContainerStart, sink: OutputSink): Promise<GuestProcess> {
     const isFilled = start.mounts?.some(({ source }) => 'fill' in source && source.fill);
     const timeoutMs = isFilled ? FILL_TIMEOUT_MS : this.#callTimeoutMs;
@@ -216,20 +174,18 @@ class Connection implements GuestAgent, ProcessLink {
   }
 
   async listProcesses(): Promise<GuestProcessState[]> {
-    const states: GuestProcessState[] = [];
-    for (let after = 0, more = true; more; ) {
-      const answer = await this.#call({ case: 'listProcesses', value: { after } });
-      if (answer.case !== 'processList') throw this.#broken('list processes: wrong kind of answer');
-      for (const state of answer.value.processes) {
-        if (state.id <= after || state.id > MAX_PROCESS_ID || states.length >= MAX_PROCESSES)
-          throw this.#broken('list processes: ids are not in order');
-        after = state.id;
-        this.#states.set(state.id, state);
-        states.push(processState(state));
-      }
-      more = answer.value.more && answer.value.processes.length > 0;
-    }
-    return states;
+    const states = await readPages<ProcessState>({
+      ask: async (after) => {
+        const { case: kind, value } = await this.call({ case: 'listProcesses', value: { after } });
+        if (kind !== 'processList') throw this.broken('list processes: wrong kind of answer');
+        return { items: value.processes, more: value.more };
+      },
+      idOf: ({ id }) => id,
+      ...{ maxId: MAX_PROCESS_ID, maxCount: MAX_PROCESSES },
+      outOfOrder: () => this.broken('list processes: ids are not in order'),
+    });
+    for (const state of states) this.#states.set(state.id, state);
+    return states.map(processState);
   }
 
   async adoptProcess(
@@ -252,52 +208,10 @@ class Connection implements GuestAgent, ProcessLink {
     return process;
   }
 
-  async removeContainer(
-    containerId: string,
-    { deleteUpper }: { readonly deleteUpper: boolean },
-  ): Promise<void> {
-    await this.#call({ case: 'removeContainer', value: { containerId, deleteUpper } });
-  }
-
-  async stats(): Promise<GuestStats> {
-    const answer = await this.#call({ case: 'getStats', value: {} });
-    if (answer.case !== 'stats') throw this.#broken('get stats: wrong kind of answer');
-    return guestStats(answer.value);
-  }
-
-  async containerProcesses(containerId: string): Promise<GuestContainerProcess[]> {
-    const found: GuestContainerProcess[] = [];
-    for (let after = 0, more = true; more; ) {
-      const answer = await this.#call({ case: 'listContainerProcesses', value: { containerId, after } });
-      if (answer.case !== 'containerProcesses')
-        throw this.#broken('list container processes: wrong kind of answer');
-      const { processes } = answer.value;
-      for (const process of processes) {
-        if (process.agentPid <= after) throw this.#broken('list container processes: ids are not in order');
-        after = process.agentPid;
-        found.push(guestProcess(process));
-      }
-      more = answer.value.more && processes.length > 0 && found.length < MAX_PROCESSES;
-    }
-    return found;
-  }
-
-  async shutdown(): Promise<void> {
-    await this.#call({ case: 'shutdown', value: {} });
-  }
-
-  async signal(processId: number, signal: number): Promise<void> {
-    await this.#call({ case: 'signalProcess', value: { processId, signal } });
-  }
-
-  async resize(processId: number, rows: number, columns: number): Promise<void> {
-    await this.#call({ case: 'resizeTty', value: { processId, rows, columns } });
-  }
-
   async release(processId: number): Promise<void> {
     this.#processes.delete(processId);
     for (const stream of [processId * 4 + 1, processId * 4 + 2]) this.#acknowledgements.forget(stream);
-    await this.#call({ case: 'releaseProcess', value: { processId } });
+    await this.call({ case: 'releaseProcess', value: { processId } });
   }
 
   sendData(stream: number, offset: number, chunk: Uint8Array, eof: boolean): void {
@@ -339,7 +253,7 @@ class Connection implements GuestAgent, ProcessLink {
     const process = new RemoteProcess(id, sink, this, this.info.windowBytes, start);
     this.#processes.set(id, process);
     try {
-      await this.#call(call, timeoutMs);
+      await this.call(call, timeoutMs);
       return process;
     } catch (error) {
       this.#processes.delete(id);
@@ -347,7 +261,7 @@ class Connection implements GuestAgent, ProcessLink {
     }
   }
 
-  #call(call: Call, timeoutMs = this.#callTimeoutMs): Promise<Answer> {
+  protected call(call: Call, timeoutMs = this.#callTimeoutMs): Promise<Answer> {
     const name = call?.case ?? 'call';
     if (this.#reason) return Promise.reject(this.#reason);
     faultPoint(`guest ${name}`);
@@ -397,7 +311,7 @@ class Connection implements GuestAgent, ProcessLink {
   #handleData({ stream, offset, payload, flags }: Frame): void {
     const process = this.#processes.get(Math.floor(stream / 4));
     const which = stream % 4;
-    if (which !== 1 && which !== 2) throw this.#broken(`data on stream ${stream}`);
+    if (which !== 1 && which !== 2) throw this.broken(`data on stream ${stream}`);
     const isEnd = (flags & FLAG_EOF) !== 0;
     const isNews = process?.receive(which === 1 ? 'stdout' : 'stderr', offset, payload, isEnd) ?? false;
     if (!isNews) this.#useless.count(payload.length);
@@ -409,7 +323,7 @@ class Connection implements GuestAgent, ProcessLink {
   }
 
   #handleControl(payload: Uint8Array): void {
-    const message = fromBinary(FromAgentSchema, payload);
+    const message = this.#decode(payload);
     const { body } = message;
     if (body.case === 'welcome') {
       if (body.value.nonce === this.#nonce) this.#welcome?.resolve(body.value);
@@ -428,13 +342,21 @@ class Connection implements GuestAgent, ProcessLink {
     if (!this.#calls.settle(message)) this.#useless.count(payload.length);
   }
 
+  #decode(payload: Uint8Array): FromAgent {
+    try {
+      return fromBinary(FromAgentSchema, payload);
+    } catch (error) {
+      throw this.broken(`a message that is none: ${messageOf(error)}`);
+    }
+  }
+
   #send(frame: Uint8Array): void {
     if (this.#reason) return;
     this.#stream.write(frame);
-    if (this.#stream.writableLength > MAX_UNSENT_BYTES) this.#broken('it takes nothing of what it is sent');
+    if (this.#stream.writableLength > MAX_UNSENT_BYTES) this.broken('it takes nothing of what it is sent');
   }
 
-  #broken(what: string): HyperError {
+  protected broken(what: string): HyperError {
     const error = new HyperError('machine', `the guest broke the protocol: ${what}`);
     this.close(error);
     return error;
