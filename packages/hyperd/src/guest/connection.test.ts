@@ -132,6 +132,27 @@ test('calls that are not answered time out; the connection goes on', async () =>
   await agent.setClock();
 });
 
+test('a time that was long on its way is sent anew, for a new machine as for one that has slept', async () => {
+  const { agent, guest } = await connected(10_000);
+  const late = (slowCalls: number): void => {
+    guest.answer = ({ id }) => {
+      if (slowCalls-- <= 0) return { case: 'done', value: {} };
+      setTimeout(() => guest.send({ id, body: { case: 'done', value: {} } }), 600);
+      return 'silence';
+    };
+  };
+  late(1);
+  await agent.configure({ hostname: 'h', machineId: '0'.repeat(32) });
+  late(1);
+  await agent.setClock();
+  late(9); // a host that never gets quicker has to do
+  await agent.setClock();
+  const names = guest.calls.map(({ call }) => call.case);
+  assert.deepEqual(names, ['configure', ...Array.from({ length: 6 }, () => 'setClock')]);
+  const times = guest.calls.map(({ call }) => (call.case === 'setClock' ? call.value.realtimeNs : 0n));
+  assert.ok((times[3] ?? 0n) - (times[2] ?? 0n) > 500_000_000n);
+});
+
 for (const [failed, code] of [
   [Error_Code.NOT_FOUND, 'not-found'],
   [Error_Code.PRECONDITION, 'precondition'],
