@@ -1,5 +1,5 @@
 import { accessSync, constants } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import pino from 'pino';
 import { createApi } from './api/index.ts';
@@ -10,12 +10,14 @@ import { createChecks, createDoctor } from './doctor/index.ts';
 import { HyperError, isHyperError, messageOf } from './errors.ts';
 import { Events } from './events/index.ts';
 import { connectAgent } from './guest/index.ts';
+import { diskDirectories, letRead } from './images/disk-access.ts';
 import { createImageService } from './images/index.ts';
 import { seedImages } from './images/seed.ts';
 import type { Logger } from './logger.ts';
 import { createFileServers } from './machines/file-server.ts';
 import type { MachineShape, Outfitter } from './machines/machine.ts';
 import { createMachineService, type PoolOptions } from './machines/machine-service.ts';
+import { planUsers } from './machines/machine-users.ts';
 import { createQemuDriver } from './machines/qemu/driver.ts';
 import { createScratchDisks } from './machines/scratch-disk.ts';
 import { HostPorts } from './networks/host-ports.ts';
@@ -79,14 +81,22 @@ async function serve(config: Config): Promise<void> {
   using _resolver = await copyResolver(resolvConf, logger);
   const driver = createQemuDriver({
     ...{ ...config, networkGuard: NETWORK_GUARD, confine: CONFINE, resolvConf },
-    readable: [join(root, 'images'), ...(config.modulesDisk ? [config.modulesDisk] : [])],
+    ...{ readable: [...diskDirectories(root), dirname(config.rehearsalDisk)], own: root },
   });
+  const { accelerator } = await driver.info();
+  const { users, told, hindrance } = planUsers(config.machineUsers, {
+    ...{ root, kvm: accelerator === 'kvm' },
+    files: [NETWORK_GUARD, config.kernel, config.initrd, dirname(config.rehearsalDisk)],
+  });
+  if (hindrance !== undefined)
+    logger.warn({ reason: hindrance }, 'machines have no users of their own, and run as the daemon does');
+  await letRead(root, users?.group);
   const scratch = createScratchDisks(root);
   const readyImages = new ReadyImages(images, scratch);
   await using machines = await createMachineService({
     ...{ root, state, driver, connectAgent, logger, events, modulesDisk: config.modulesDisk },
     fileServers: createFileServers(join(BUILD_DIRECTORY, 'host/share-files')),
-    ...{ scratch, pool: poolOptions(config, readyImages), booted: config.pool.booted },
+    ...{ users, scratch, pool: poolOptions(config, readyImages), booted: config.pool.booted },
   });
   images.onRemove((image) => machines.drain(image));
   const volumes = await openVolumes({ root, state, logger, events, roots: config.volumeRoots });
@@ -102,8 +112,9 @@ async function serve(config: Config): Promise<void> {
   await seedImages(images, state, join(BUILD_DIRECTORY, 'images'), logger);
   await images.collectGarbage();
   await using builds = await createBuildService({ root, images, machines, scratch, cache, logger });
-  const about = { version: VERSION, rootDirectory: root };
-  const patient = { root, state, machines, pods, images, volumes, networks, builds };
+  const confinement = [{ name: 'Machine users', told, hindrance }];
+  const about = { version: VERSION, rootDirectory: root, confinement };
+  const patient = { root, confinement, state, machines, pods, images, volumes, networks, builds };
   await using api = createApi({
     doctor: createDoctor(createChecks(patient), logger),
     pods,

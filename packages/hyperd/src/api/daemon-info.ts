@@ -24,6 +24,7 @@ export async function daemonInfo({
     DriverStatus: [
       ['Hypervisor', `${hypervisor.driver} ${hypervisor.version}`],
       ['Accelerator', `${hypervisor.accelerator} (${hypervisor.acceleratorReason})`],
+      ...(about.confinement ?? []).map(({ name, told }): [string, string] => [name, told]),
       ['Image blobs', decimalSize(usage.blobBytes)],
       ['Root filesystems', decimalSize(usage.rootfsBytes)],
       ...machineLines(machines.usage()),

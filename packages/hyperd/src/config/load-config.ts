@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { defaultHost } from '@hyperd/client';
 import { HyperError, messageOf } from '../errors.ts';
 import type { MachineShape } from '../machines/machine.ts';
+import type { UserRange } from '../machines/machine-users.ts';
 import type { PoolSettings } from '../machines/pool.ts';
 import type { BridgeSettings } from '../networks/networks.ts';
 import type { LogPlace } from '../pods/container-log.ts';
@@ -26,6 +27,7 @@ import {
   type Kind,
   listOf,
   mirrorList,
+  parseUserRange,
   pathList,
   poolSize,
   SETTINGS,
@@ -46,6 +48,8 @@ export interface Config {
   readonly initrd: string;
   /** Root file system that machines of the pool rehearse with. */
   readonly rehearsalDisk: string;
+  /** Users and groups of the host that machines run as; undefined: those that the root directory stands for. */
+  readonly machineUsers: UserRange | 'none' | undefined;
   /** Machines that wait for a pod. */
   readonly pool: PoolConfig;
   /** Modules of our own kernel that few machines need; another kernel has to have them built in. */
@@ -215,6 +219,7 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
       modulesDisk: (flags.kernel ?? file.kernel) ? undefined : join(guestDirectory, 'modules.erofs'),
       initrd: resolve(flags.initrd ?? file.initrd ?? join(guestDirectory, 'initramfs.cpio')),
       rehearsalDisk: join(guestDirectory, 'rehearsal.erofs'),
+      machineUsers: machineUsers(file.machineusers),
       pool: poolConfig(checked('pool-max', flags['pool-max'], poolSize), file),
       registries: {
         insecureRegistries: listOf(
@@ -255,6 +260,11 @@ function poolConfig(flag: string | undefined, file: FileSettings): PoolConfig {
     templates: policy.filter(({ template }) => template).map(({ shape }) => shape),
     booted: policy.filter(({ template }) => !template).map(({ shape }) => shape),
   };
+}
+
+function machineUsers(value: string | undefined): Config['machineUsers'] {
+  if (value === undefined) return undefined;
+  return value.toLowerCase() === 'none' ? 'none' : parseUserRange(value);
 }
 
 /** Either setting asks for the default network; the other then has the original's default. */

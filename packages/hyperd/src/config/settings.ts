@@ -1,6 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { isAbsolute } from 'node:path';
 import { messageOf } from '../errors.ts';
+import type { UserRange } from '../machines/machine-users.ts';
 import { isDeviceName } from '../networks/devices.ts';
 import { parseCidr } from '../networks/subnet.ts';
 import { isLogFileCount, isLogSize, LOG_FILES_TEXT, LOG_SIZE_TEXT } from '../pods/logs/log-settings.ts';
@@ -137,6 +138,21 @@ export function bytesOf(value: string): number {
   return Number(count) * 1024 ** ' KMGT'.indexOf(unit.toUpperCase() || ' ');
 }
 
+export const userRange: Kind = {
+  allowed: 'FIRST:COUNT, such as 200000:65536, from 1000 and with at least 2, or none',
+  accepts: (value) => value.toLowerCase() === 'none' || isUserRange(parseUserRange(value)),
+};
+
+export function parseUserRange(value: string): UserRange {
+  const [, first, count] = /^(\d{1,10}):(\d{1,10})$/.exec(value) ?? [];
+  return { first: Number(first), count: Number(count) };
+}
+
+/** The last two numbers of 32 bits are nobody's. */
+function isUserRange({ first, count }: UserRange): boolean {
+  return first >= 1000 && count >= 2 && first + count <= 2 ** 32 - 2;
+}
+
 export interface Setting {
   readonly kind: Kind;
   /** False: accepted for old files, without effect in this version. */
@@ -175,6 +191,7 @@ export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Setting>>
     poolmin: used(poolSize),
     poolimages: used(bool),
     poolidleminutes: used(minutes),
+    machineusers: used(userRange),
     storagedriver: idle(text),
     storagebasesize: idle(text),
     enablevsock: idle(bool),

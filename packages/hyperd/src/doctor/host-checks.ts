@@ -2,7 +2,7 @@ import { constants, existsSync } from 'node:fs';
 import { access, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../errors.ts';
-import type { HypervisorInfo } from '../machines/machine.ts';
+import type { ConfinementMeasure, HypervisorInfo } from '../machines/machine.ts';
 import type { Ailment } from '../upkeep/index.ts';
 
 const GIB = 1024 ** 3;
@@ -55,6 +55,20 @@ export async function examineVirtualization(info: HypervisorInfo): Promise<Ailme
       isNote: true,
     },
   ];
+}
+
+/** What machines' processes should be kept in, and are not. */
+export async function examineConfinement(measures: readonly ConfinementMeasure[]): Promise<Ailment[]> {
+  return measures.flatMap(({ name, hindrance }) =>
+    hindrance === undefined
+      ? []
+      : {
+          problem: `${name.toLowerCase()}: there are none: ${hindrance}`,
+          remedy:
+            'make that so, or switch it off in the configuration (docs/security.md tells what it is for)',
+          isNote: true,
+        },
+  );
 }
 
 /** Whether the root directory can be written to, and is not about to be full. */

@@ -198,10 +198,10 @@ export class RootfsImages {
     }
     const draft = join(store.temporary, `rootfs-${hexOf(chainId)}`);
     try {
-      await using file = await open(draft, 'w', 0o600);
+      await using file = await open(draft, 'w', 0o644);
       const metadataBytes =
         (await writeErofs(file, root, { layerBases: bases, contentBlocks: blocks })) * BLOCK_BYTES;
-      await writeFile(`${draft}.vmdk`, this.#descriptor(chainId, metadataBytes, diffIds), { mode: 0o600 });
+      await writeFile(`${draft}.vmdk`, this.#descriptor(chainId, metadataBytes, diffIds), { mode: 0o644 });
       await rename(`${draft}.vmdk`, this.#path(chainId, 'vmdk'));
       await rename(draft, this.#path(chainId, 'erofs'));
       const path = this.#path(chainId, 'erofs');

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { HostPort, PortForward } from '../networks/port-forward.ts';
 import type { HostProcess } from './host-process.ts';
 import type { DiskImage, DiskUsage, HypervisorInfo, MachineExit } from './machine.ts';
+import type { MachineUser } from './machine-users.ts';
 
 /** Hardware of a virtual machine. A template fits exactly the machines with the same. */
 export interface VmHardware {
@@ -13,6 +14,8 @@ export interface VmRequest {
   /** Empty directory that is this machine's own: sockets, console, logs. */
   readonly directory: string;
   readonly hardware: VmHardware;
+  /** Whom its process runs as, who gets the directory; undefined: as the daemon does. */
+  readonly user?: MachineUser | undefined;
   /** Set: its memory can be shared with file servers. `elsewhereMib`: what other such machines may come to need. */
   readonly sharedMemory?: { readonly elsewhereMib: number } | undefined;
   /** Device of the host to plug its network card into; undefined: the user-mode network. */
@@ -79,5 +82,5 @@ export interface VmDriver {
   saveTemplate(vm: Vm, template: string): Promise<void>;
   restore(request: VmRequest, template: string): Promise<Vm>;
   /** Takes up a machine of an earlier daemon. */
-  adopt(process: HostProcess, directory: string): Promise<Vm>;
+  adopt(process: HostProcess, directory: string, user: MachineUser | undefined): Promise<Vm>;
 }

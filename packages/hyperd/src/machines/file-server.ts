@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, closeSync, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HyperError } from '../errors.ts';
 import { guestText } from '../guest/index.ts';
+import { endOf } from './console-file.ts';
 import { type HostProcess, isAlive, processOfPidFile, startTicksOf } from './host-process.ts';
 import type { SharedPath } from './machine.ts';
 
@@ -64,8 +65,8 @@ async function openFilesLimit(pid: number): Promise<number> {
 
 /** What a file server has said last. */
 export async function said(base: string): Promise<string> {
-  const text = await readFile(`${base}.log`, 'utf8').catch(() => ''); // none was written
-  return guestText(text.trim().slice(-SAID_BYTES)) || 'it has left no message';
+  const text = await endOf(`${base}.log`, SAID_BYTES).catch(() => ''); // what stands there is not its log
+  return guestText(text.trim()) || 'it has left no message';
 }
 
 /** The file server that told its pid below `base`, if it is still that one. */
@@ -74,7 +75,8 @@ export function fileServerAt(base: string, directory: string): Promise<HostProce
 }
 
 function spawnDetached(program: string, args: readonly string[], logPath: string): ChildProcess {
-  const log = openSync(logPath, 'a', 0o600);
+  const { O_WRONLY, O_APPEND, O_CREAT, O_EXCL } = constants;
+  const log = openSync(logPath, O_WRONLY | O_APPEND | O_CREAT | O_EXCL, 0o600); // the machine's process can write there
   try {
     const child = spawn(program, [...args], { stdio: ['ignore', log, log], detached: true, cwd: '/' });
     child.unref();

@@ -15,6 +15,7 @@ import { LIVENESS, type LivenessTiming } from './liveness.ts';
 import type { AcquireRequest, Machine, MachineShape, MachineSource } from './machine.ts';
 import type { MachineRecord, MachineRecords } from './machine-records.ts';
 import { endFileServers } from './machine-shares.ts';
+import type { MachineUser, MachineUsers } from './machine-users.ts';
 import { RunningMachine } from './running-machine.ts';
 
 /** What the guest's kernel and agent need besides the containers, in MiB. */
@@ -34,6 +35,7 @@ export interface LiveMachinesOptions {
   readonly logger: Logger;
   readonly events: Events;
   readonly modulesDisk?: string | undefined;
+  readonly users?: MachineUsers | undefined;
   readonly bootTimeoutMs: number;
   /** How machines are watched (default: `LIVENESS`). */
   readonly liveness?: LivenessTiming | undefined;
@@ -93,7 +95,7 @@ export class LiveMachines implements AsyncDisposable {
    * Starts a machine whose row is written: a clone of `template`, or, without, a boot. Rejects `machine` or `canceled`, and nothing of it is left then.
    */
   async start(
-    id: MachineId,
+    { id, uid }: Pick<MachineRecord, 'id' | 'uid'>,
     request: AcquireRequest,
     { source, template }: { readonly source: MachineSource; readonly template?: string | undefined },
   ): Promise<RunningMachine> {
@@ -106,6 +108,7 @@ export class LiveMachines implements AsyncDisposable {
       const vmRequest = {
         directory,
         hardware: hardwareOf(request.shape),
+        user: this.#userOf(uid),
         sharedMemory: request.sharesMemory ? { elsewhereMib: this.#sharedMib(id) } : undefined,
         tap: request.network?.tap,
         diskImages: request.diskImages,
@@ -134,6 +137,11 @@ export class LiveMachines implements AsyncDisposable {
     }
   }
 
+  /** Also where daemons have had other settings: a machine stays whose it was. */
+  #userOf(uid: number | undefined): MachineUser | undefined {
+    return uid === undefined ? undefined : (this.#options.users?.of(uid) ?? { uid, groups: [] });
+  }
+
   async #configuredAgent(vm: Vm, request: AcquireRequest, handshakeTimeoutMs: number): Promise<GuestAgent> {
     const port = await vm.connectAgentPort();
     const { signal } = request;
@@ -154,7 +162,7 @@ export class LiveMachines implements AsyncDisposable {
     if (record.phase === 'running' && process && startTicksOf(process.pid) === process.startTicks) {
       let vm: Vm | undefined;
       try {
-        vm = await this.#options.driver.adopt(process, directory);
+        vm = await this.#options.driver.adopt(process, directory, this.#userOf(record.uid));
         await vm.resume(); // one that was paused could not answer; its pod pauses it again
         const port = await vm.connectAgentPort();
         const agent = await this.#options.connectAgent(port, {

@@ -23,6 +23,8 @@ export interface MachineRecord {
   /** `starting` until its agent has been configured; `pooled`: it is made for the pool, or waits there. */
   readonly phase: 'starting' | 'pooled' | 'running';
   readonly process: HostProcess | undefined;
+  /** Whom its process runs as: nobody else, while there is the row. Undefined: as the daemon does. */
+  readonly uid: number | undefined;
   readonly shape: MachineShape;
   readonly disks: readonly PluggedDisk[];
   readonly sharesMemory: boolean;
@@ -47,7 +49,7 @@ export interface MachineRecords {
 
 export function createMachineRecords({ db, owed, withoutSync }: State): MachineRecords {
   const insert = db.prepare(
-    'INSERT INTO machines (id, owner, phase, vcpus, memory_mib, shares_memory, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    'INSERT INTO machines (id, owner, phase, vcpus, memory_mib, shares_memory, uid, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   );
   const setProcess = db.prepare('UPDATE machines SET pid = ?, pid_start_ticks = ? WHERE id = ?');
   const setRunning = db.prepare("UPDATE machines SET phase = 'running' WHERE id = ?");
@@ -58,10 +60,13 @@ export function createMachineRecords({ db, owed, withoutSync }: State): MachineR
   const remove = db.prepare('DELETE FROM machines WHERE id = ?');
   const all = db.prepare('SELECT * FROM machines');
   return {
-    insert({ id, owner, phase, shape, sharesMemory }) {
+    insert({ id, owner, phase, shape, sharesMemory, uid }) {
       const { vcpus, memoryMib } = shape;
       withoutSync(() =>
-        insert.run(id, owner ?? null, phase, vcpus, memoryMib, sharesMemory ? 1 : 0, Date.now()),
+        insert.run(
+          ...([id, owner ?? null, phase, vcpus, memoryMib, sharesMemory ? 1 : 0] as const),
+          ...([uid ?? null, Date.now()] as const),
+        ),
       );
     },
     setProcess(id, { pid, startTicks }) {
@@ -96,6 +101,7 @@ function recordOf(row: Record<string, unknown>): MachineRecord {
     owner: (row.owner as PodId | null) ?? undefined,
     phase: row.phase as MachineRecord['phase'],
     process: pid === null ? undefined : { pid, startTicks: row.pid_start_ticks as number },
+    uid: (row.uid as number | null) ?? undefined,
     shape: { vcpus: row.vcpus as number, memoryMib: row.memory_mib as number },
     disks: JSON.parse(row.disks as string) as PluggedDisk[],
     sharesMemory: row.shares_memory === 1,

@@ -23,6 +23,7 @@ import type {
   Outfitter,
 } from './machine.ts';
 import { createMachineRecords, type MachineRecord } from './machine-records.ts';
+import type { MachineUsers } from './machine-users.ts';
 import { MachinePool, type PoolSettings } from './pool.ts';
 import { PoolDemand, type PoolKind } from './pool-demand.ts';
 import { rehearse } from './rehearsal.ts';
@@ -50,6 +51,8 @@ export interface MachineServiceOptions {
   readonly events: Events;
   /** Disk of kernel modules that few machines need. */
   readonly modulesDisk?: string | undefined;
+  /** Absent: machines run as the daemon does. */
+  readonly users?: MachineUsers | undefined;
   /** Absent: there is no pool. */
   readonly pool?: PoolOptions | undefined;
   readonly scratch: ScratchDisks;
@@ -109,6 +112,7 @@ class Machines implements MachineService {
       connectAgent,
       logger,
       bootTimeoutMs,
+      user: options.users?.template,
     });
     this.#pool = options.pool && this.#makePool(options.pool);
   }
@@ -235,11 +239,11 @@ class Machines implements MachineService {
     using _slot = await this.#slots.enter(signal);
     const record: MachineRecord = {
       ...{ id, owner, phase: 'starting', process: undefined, shape, disks: [], shares: [] },
-      sharesMemory: request.sharesMemory ?? false,
+      ...{ sharesMemory: request.sharesMemory ?? false, uid: this.#newUid() },
     };
     this.#records.insert(record);
     try {
-      return await this.#live.start(id, request, { source: template ? 'clone' : 'boot', template });
+      return await this.#live.start(record, request, { source: template ? 'clone' : 'boot', template });
     } catch (error) {
       if (signal?.aborted || !template) throw error;
       const reason = messageOf(error);
@@ -249,8 +253,14 @@ class Machines implements MachineService {
       this.#options.events.machine(id, 'boot', { pod: owner, reason });
       await this.#templates.discard(hardwareOf(shape));
       this.#records.insert(record);
-      return await this.#live.start(id, request, { source: 'boot' });
+      return await this.#live.start(record, request, { source: 'boot' });
     }
+  }
+
+  /** Of a user that no machine has, as the rows tell: they outlive daemons. Its row is to be written at once. */
+  #newUid(): number | undefined {
+    const taken = new Set(this.#records.all().flatMap(({ uid }) => uid ?? []));
+    return this.#options.users?.pick(taken).uid;
   }
 
   /** What machines of the shape are cloned from; undefined: they are booted. */
@@ -278,13 +288,14 @@ class Machines implements MachineService {
     const id = newMachineId();
     const template = await this.#templateFor(shape);
     signal.throwIfAborted();
-    this.#records.insert({
+    const record: MachineRecord = {
       ...{ id, owner: undefined, phase: 'pooled', process: undefined, shape, disks: [], shares: [] },
-      sharesMemory: false,
-    });
+      ...{ sharesMemory: false, uid: this.#newUid() },
+    };
+    this.#records.insert(record);
     const identity = { hostname: POOL_HOSTNAME, machineId: randomBytes(16).toString('hex') };
     const request = { shape, owner: undefined, identity, signal };
-    const machine = await this.#live.start(id, request, { source: 'pool', template });
+    const machine = await this.#live.start(record, request, { source: 'pool', template });
     try {
       const directory = this.#live.directoryOf(id);
       if (outfit === undefined) await this.#rehearse(machine, options.rehearsalDisk, directory);

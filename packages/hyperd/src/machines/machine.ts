@@ -192,6 +192,15 @@ export interface HypervisorInfo {
   readonly acceleratorReason: string;
 }
 
+/** Something that keeps the processes of machines from the host, where it can be had. */
+export interface ConfinementMeasure {
+  readonly name: string;
+  /** How it is. */
+  readonly told: string;
+  /** Why it could not be had. */
+  readonly hindrance: string | undefined;
+}
+
 /** Hands out machines: the one place that pods get them from. */
 export interface MachineService extends AsyncDisposable {
   /** A machine of the pool, where one fits, or one cloned from the template of its shape (which is made when missing). Rejects: `machine`, `timeout`, `canceled`. */

@@ -4,6 +4,7 @@ import { HyperError } from '../errors.ts';
 import type { ConnectAgent } from '../guest/index.ts';
 import type { Logger } from '../logger.ts';
 import type { VmDriver, VmHardware } from './driver.ts';
+import type { MachineUser } from './machine-users.ts';
 
 export interface TemplateOptions {
   readonly directory: string;
@@ -11,6 +12,8 @@ export interface TemplateOptions {
   readonly connectAgent: ConnectAgent;
   readonly logger: Logger;
   readonly bootTimeoutMs: number;
+  /** Whom machines run as that become templates. */
+  readonly user?: MachineUser | undefined;
 }
 
 export interface Templates {
@@ -29,6 +32,7 @@ export function createTemplates({
   connectAgent,
   logger,
   bootTimeoutMs,
+  user,
 }: TemplateOptions): Templates {
   const making = new Map<string, Promise<string>>();
 
@@ -53,7 +57,7 @@ export function createTemplates({
   }
 
   async function bootAndSave(hardware: VmHardware, draft: string): Promise<void> {
-    const vm = await driver.bootForTemplate({ directory: draft, hardware }, draft);
+    const vm = await driver.bootForTemplate({ directory: draft, hardware, user }, draft);
     try {
       const port = await vm.connectAgentPort();
       const agent = await connectAgent(port, { handshakeTimeoutMs: bootTimeoutMs });

@@ -165,4 +165,8 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX execs_by_container ON execs(container_id, position);
   `,
+  `
+  ALTER TABLE machines ADD COLUMN uid INTEGER; -- whom its process runs as; NULL: as the daemon
+  CREATE UNIQUE INDEX machines_by_uid ON machines(uid) WHERE uid IS NOT NULL;
+  `,
 ];

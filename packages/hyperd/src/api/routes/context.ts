@@ -2,7 +2,7 @@ import type { BuildService } from '../../build/service.ts';
 import type { Doctor } from '../../doctor/index.ts';
 import type { Events } from '../../events/index.ts';
 import type { ImageService } from '../../images/image-service.ts';
-import type { MachineService } from '../../machines/machine.ts';
+import type { ConfinementMeasure, MachineService } from '../../machines/machine.ts';
 import type { Networks } from '../../networks/networks.ts';
 import type { PodService } from '../../pods/pod-service.ts';
 import type { Volumes } from '../../volumes/index.ts';
@@ -28,4 +28,6 @@ export interface RouteContext {
 export interface About {
   readonly version: string;
   readonly rootDirectory: string;
+  /** What keeps machines' processes from the host. */
+  readonly confinement?: readonly ConfinementMeasure[];
 }

@@ -85,7 +85,7 @@ export class LayerStore {
   /** A place for a layer on its way in. `what` names it in errors. */
   async draft(budget: UnpackBudget, what: string): Promise<LayerDraft> {
     const path = join(this.#temporary, `layer-${++this.#drafts}`);
-    const file = await open(path, 'wx', 0o600);
+    const file = await open(path, 'wx', 0o644);
     const writer = new LayerWriter(file, budget, what);
     let isOpen = true;
     let isKept = false;

@@ -26,13 +26,16 @@ export type Memory =
 
 export interface CommandLine {
   readonly accelerator: Accelerator;
+  /** The machine's directory as the daemon knows it: nothing but what the process is recognized by. */
+  readonly name: string;
+  /** The same as the process gets at it. */
   readonly directory: string;
   readonly hardware: VmHardware;
   readonly kernel: string;
   readonly initrd: string;
   readonly memory: Memory;
-  /** Device of the host; undefined: QEMU's own network in user space. */
-  readonly tap?: string | undefined;
+  /** Descriptor of a device of the host; undefined: QEMU's own network in user space. */
+  readonly tap?: number | undefined;
 }
 
 const KERNEL_ARGUMENTS = [
@@ -57,17 +60,19 @@ const TCG_BUFFER_MIB = 64;
 
 /** Arguments for qemu-system-x86_64. The devices are the same for every kind of memory: a clone must match its template. */
 export function qemuArguments(line: CommandLine): string[] {
-  const { accelerator, directory, hardware } = line;
+  const { accelerator, name, directory, hardware } = line;
   return [
+    ...['-name', `guest=${escaped(name)}`],
     ...['-machine', 'q35,memory-backend=ram,vmport=off,usb=off,graphics=off'],
     ...['-accel', accelerator === 'kvm' ? 'kvm' : `tcg,tb-size=${TCG_BUFFER_MIB}`],
     ...['-cpu', accelerator === 'kvm' ? 'host' : TCG_PROCESSOR, '-smp', String(hardware.vcpus)],
     ...['-m', `${hardware.ramMib}M`, '-object', memoryObject(line)],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
-    ...['-pidfile', join(directory, 'qemu.pid')],
     ...['-chardev', `socket,id=qmp,path=${escaped(join(directory, 'qmp.sock'))},server=on,wait=off`],
     ...['-mon', 'chardev=qmp,mode=control'],
+    ...['-chardev', `socket,id=files,path=${escaped(join(directory, 'files.sock'))},server=on,wait=off`],
+    ...['-mon', 'chardev=files,mode=control'], // takes files that the daemon has opened: pass-files.ts
     ...['-chardev', `file,id=console,path=${escaped(join(directory, 'console.log'))},append=on`],
     ...['-serial', 'chardev:console'],
     ...bootArguments(line),
@@ -91,7 +96,7 @@ function networkBackend({ tap, memory }: CommandLine): string {
   if (memory.kind === 'template') return `hubport,id=${NETDEV},hubid=0`;
   return tap === undefined
     ? `user,id=${NETDEV},ipv6-net=${USER_MODE_NETWORK6}`
-    : `tap,id=${NETDEV},ifname=${escaped(tap)},script=no,downscript=no,vnet_hdr=off`;
+    : `tap,id=${NETDEV},fd=${tap}`;
 }
 
 function memoryObject({ memory, hardware }: CommandLine): string {

@@ -1,3 +1,5 @@
+import type { MachineUser } from '../machine-users.ts';
+
 /** What of the host a machine's process may come to see, besides its own directory. Nothing else, whatever its guest makes of it. */
 export interface Reach {
   /** Files and directories that it may read. */
@@ -10,6 +12,12 @@ export interface Reach {
   readonly tcp: boolean;
   /** Whether it opens files of other owners: disk images of users, for root's daemon. */
   readonly foreignFiles: boolean;
+  /** Whom it runs as; undefined: as the daemon does. */
+  readonly user: MachineUser | undefined;
+  /** Where its process id is to be written. */
+  readonly pidFile: string;
+  /** A network device of the host, and the descriptor that it has it as. */
+  readonly tap: { readonly name: string; readonly descriptor: number } | undefined;
 }
 
 /** What QEMU and the dynamic loader read at their start. */
@@ -22,7 +30,7 @@ const DEVICES = ['/dev/null', '/dev/zero', '/dev/urandom', '/dev/random', '/dev/
 /** The command line that runs `program` confined: see host/confine.c. */
 export function confined(
   confine: string,
-  { read, write, descriptors, tcp, foreignFiles }: Reach,
+  { read, write, descriptors, tcp, foreignFiles, user, pidFile, tap }: Reach,
   [program, ...args]: readonly [string, ...string[]],
 ): [string, string[]] {
   const options = [
@@ -31,6 +39,8 @@ export function confined(
     ...descriptors.flatMap((descriptor) => ['-f', String(descriptor)]),
     ...(tcp ? [] : ['-t']),
     ...(foreignFiles ? ['-d'] : []),
+    ...(user ? ['-u', String(user.uid), ...user.groups.flatMap((group) => ['-g', String(group)])] : []),
+    ...['-p', pidFile, ...(tap ? ['-n', `${tap.descriptor}=${tap.name}`] : [])],
   ];
   return [confine, [...options, '--', program, ...args]];
 }

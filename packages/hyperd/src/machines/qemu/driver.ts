@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
+import { chmod, chown, type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { HyperError, messageOf } from '../../errors.ts';
 import type { VmDriver, VmRequest } from '../driver.ts';
 import type { HypervisorInfo } from '../machine.ts';
 import { type Accelerator, MACHINE_VERSION, type Memory, qemuArguments } from './command-line.ts';
+import { Descriptors, descriptorPath, placesOf } from './descriptors.ts';
 import { chooseAccelerator } from './kvm-probe.ts';
 import { copyMemory, openMemoryFile, recordExtents } from './memory-file.ts';
 import { receiveFile } from './receive-file.ts';
@@ -15,8 +16,6 @@ import { QEMU_PROGRAM, type QemuVm, spawnQemu, takeControl } from './vm.ts';
 const run = promisify(execFile);
 const MIGRATION_TIMEOUT_MS = 60_000;
 const MIB = 1024 ** 2;
-/** The descriptors before are input, output and errors. */
-const FIRST_INHERITED = 3;
 
 export interface QemuOptions {
   readonly kernel: string;
@@ -27,15 +26,27 @@ export interface QemuOptions {
   readonly hostLoopback?: boolean;
   /** The program that takes the host out of a machine's reach: host/confine.c. */
   readonly confine: string;
-  /** Files and directories that machines may read: where images are. */
+  /** Directories that machines may read: where images are. */
   readonly readable: readonly string[];
+  /** Where the daemon keeps what is its own: disk images in it are given to the machines' users. */
+  readonly own?: string;
   /** A copy of the host's resolv.conf, alone in its directory. */
   readonly resolvConf: string;
 }
 
+interface Launch {
+  readonly descriptors: Descriptors;
+  readonly memory: Memory;
+  /** Files that it may read besides. */
+  readonly read?: readonly string[];
+  /** Descriptors whose files it opens again, to write. */
+  readonly writable?: readonly number[];
+}
+
 /** QEMU on this host: KVM where /dev/kvm can be opened, else TCG. */
 export function createQemuDriver(options: QemuOptions): VmDriver {
-  const { kernel, initrd, networkGuard, hostLoopback = false, confine, readable, resolvConf } = options;
+  const { kernel, initrd, networkGuard, hostLoopback = false, confine, own, resolvConf } = options;
+  const readable = [...options.readable, dirname(resolvConf), kernel, initrd];
   let known: Promise<HypervisorInfo & { accelerator: Accelerator }> | undefined;
   const info = () => {
     known ??= inspectHost();
@@ -44,46 +55,58 @@ export function createQemuDriver(options: QemuOptions): VmDriver {
 
   async function launch(
     request: VmRequest,
-    memory: Memory,
-    inherited: readonly FileHandle[] = [],
+    { descriptors, memory, read = [], writable = [] }: Launch,
   ): Promise<QemuVm> {
     const { accelerator } = await info();
-    const { directory, hardware, tap, diskImages = [] } = request;
-    const line = { accelerator, directory, hardware, tap, kernel, initrd, memory };
-    const template = memory.kind === 'clone' ? memory.path : undefined;
+    const { directory, hardware, tap, user, diskImages = [] } = request;
+    const { places } = descriptors;
+    const card = tap === undefined ? undefined : { name: tap, descriptor: descriptors.next };
+    if (user) await chown(directory, user.uid, user.uid);
+    const args = qemuArguments({
+      ...{ accelerator, hardware, memory, name: directory, directory: places.nameOf(directory) },
+      ...{ kernel: places.nameOf(kernel), initrd: places.nameOf(initrd), tap: card?.descriptor },
+    });
     return spawnQemu(request, {
-      ...{ args: qemuArguments(line), confine, inherited: inherited.map(({ fd }) => fd) },
-      guard: { path: networkGuard, hostLoopback, template, resolvConf },
+      ...{ args, confine, inherited: descriptors.all, files: { directory, places, user, own } },
+      guard: {
+        ...{ path: networkGuard, hostLoopback, resolvConf: places.nameOf(resolvConf) },
+        template: memory.kind === 'clone' ? memory.path : undefined,
+      },
       reach: {
-        read: [
-          ...readable,
-          kernel,
-          initrd,
-          dirname(networkGuard),
-          dirname(resolvConf),
-          ...[template ?? []].flat(),
-        ],
-        write: [directory, ...diskImages],
-        descriptors: inherited.map((_, index) => FIRST_INHERITED + index),
-        ...{ tcp: tap === undefined, foreignFiles: diskImages.length > 0 },
+        ...{ read: [...readable, dirname(networkGuard), ...read], write: [directory, ...diskImages] },
+        ...{ descriptors: writable, tcp: tap === undefined, foreignFiles: diskImages.length > 0 },
+        ...{ user, tap: card, pidFile: join(directory, 'qemu.pid') },
       },
     });
   }
 
-  /** With the template's memory as its own: copy on write, or, where it is to be shared, as a copy. */
-  async function launchClone(request: VmRequest, template: string): Promise<QemuVm> {
-    await using state = await open(join(template, 'state'), 'r');
-    if (!request.sharedMemory) {
-      return await launch(request, { kind: 'clone', path: join(template, 'memory') }, [state]);
-    }
-    const { hardware, sharedMemory, directory } = request;
-    await using memory = await openMemoryFile(
-      ...([directory, hardware.ramMib * MIB, sharedMemory.elsewhereMib * MIB] as const),
+  /** A file for the machine's memory that file servers can map as well. */
+  async function sharedMemory({ directory, hardware, sharedMemory, user }: VmRequest): Promise<FileHandle> {
+    const file = await openMemoryFile(
+      ...([directory, hardware.ramMib * MIB, (sharedMemory?.elsewhereMib ?? 0) * MIB] as const),
     );
-    const launched = launch(request, { kind: 'shared-clone', path: '/proc/self/fd/4' }, [state, memory]);
-    const [vm, copied] = await Promise.allSettled([launched, copyMemory(template, memory)]);
+    if (user) await file.chown(user.uid, user.uid);
+    return file;
+  }
+
+  /** With the template's memory as its own: copy on write, or, where it is to be shared, as a copy. Its state comes from the descriptor `state`. */
+  async function launchClone(request: VmRequest, template: string): Promise<{ vm: QemuVm; state: number }> {
+    using descriptors = new Descriptors(request.directory, readable);
+    await using stateFile = await open(join(template, 'state'), 'r');
+    const state = descriptors.add(stateFile);
+    if (!request.sharedMemory) {
+      await using file = await open(join(template, 'memory'), 'r');
+      const path = descriptorPath(descriptors.add(file));
+      const read = [join(template, 'memory')];
+      return { vm: await launch(request, { descriptors, memory: { kind: 'clone', path }, read }), state };
+    }
+    await using file = await sharedMemory(request);
+    const number = descriptors.add(file);
+    const memory = { kind: 'shared-clone', path: descriptorPath(number) } as const;
+    const launched = launch(request, { descriptors, memory, writable: [number] });
+    const [vm, copied] = await Promise.allSettled([launched, copyMemory(template, file)]);
     if (vm.status === 'rejected') throw vm.reason;
-    if (copied.status === 'fulfilled') return vm.value;
+    if (copied.status === 'fulfilled') return { vm: vm.value, state };
     await vm.value.kill();
     throw copied.reason;
   }
@@ -102,32 +125,39 @@ export function createQemuDriver(options: QemuOptions): VmDriver {
       return hash.digest('hex').slice(0, 16);
     },
     async boot(request) {
-      if (!request.sharedMemory) return launch(request, { kind: 'anonymous' });
-      const { directory, hardware, sharedMemory } = request;
-      await using memory = await openMemoryFile(
-        ...([directory, hardware.ramMib * MIB, sharedMemory.elsewhereMib * MIB] as const),
-      );
-      return await launch(request, { kind: 'shared-boot', path: '/proc/self/fd/3' }, [memory]);
+      using descriptors = new Descriptors(request.directory, readable);
+      if (!request.sharedMemory) return await launch(request, { descriptors, memory: { kind: 'anonymous' } });
+      await using file = await sharedMemory(request);
+      const number = descriptors.add(file);
+      const memory = { kind: 'shared-boot', path: descriptorPath(number) } as const;
+      return await launch(request, { descriptors, memory, writable: [number] });
     },
-    bootForTemplate: (request, template) =>
-      launch(request, { kind: 'template', path: join(template, 'memory') }),
+    async bootForTemplate(request, template) {
+      using descriptors = new Descriptors(request.directory, readable);
+      const path = descriptors.places.nameOf(join(template, 'memory'));
+      return await launch(request, { descriptors, memory: { kind: 'template', path } });
+    },
     async saveTemplate(vm, template) {
-      const { qmp } = vm as QemuVm;
+      const { qmp, files } = vm as QemuVm;
       await qmp.execute('stop');
       await prepareMigration(qmp);
       // QEMU's sandbox allows no helper program, so the state comes out of a socket.
       await using receiver = await receiveFile(join(template, 'state.sock'), join(template, 'state'));
+      if (files.user) await chown(receiver.socketPath, files.user.uid, files.user.uid);
       const moved = migrationEnd(qmp);
-      await Promise.all([moved, qmp.execute('migrate', { uri: `unix:${receiver.socketPath}` })]);
+      const uri = `unix:${files.places.nameOf(receiver.socketPath)}`;
+      await Promise.all([moved, qmp.execute('migrate', { uri })]);
       await receiver.received;
       await vm.kill();
+      // Other users' machines read it, by a descriptor of the daemon's: the directory stays closed to them.
+      await chmod(join(template, 'memory'), 0o644);
       await recordExtents(template);
     },
     async restore(request, template) {
-      const vm = await launchClone(request, template);
+      const { vm, state } = await launchClone(request, template);
       try {
         await prepareMigration(vm.qmp);
-        await Promise.all([migrationEnd(vm.qmp), vm.qmp.execute('migrate-incoming', { uri: 'fd:3' })]);
+        await Promise.all([migrationEnd(vm.qmp), vm.qmp.execute('migrate-incoming', { uri: `fd:${state}` })]);
         await vm.qmp.execute('cont');
         return vm;
       } catch (error) {
@@ -135,7 +165,8 @@ export function createQemuDriver(options: QemuOptions): VmDriver {
         throw error;
       }
     },
-    adopt: (process, directory) => takeControl(process, directory),
+    adopt: (process, directory, user) =>
+      takeControl(process, { directory, user, own, places: placesOf(process.pid, directory, readable) }),
   };
 }
 

@@ -1,16 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { link, readFile, rm } from 'node:fs/promises';
+import { chown, link, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { HyperError, messageOf } from '../../errors.ts';
 import { guestText } from '../../guest/index.ts';
 import type { HostPort, PortForward } from '../../networks/port-forward.ts';
+import { endOf } from '../console-file.ts';
 import type { Vm, VmRequest } from '../driver.ts';
 import { gone, type HostProcess, isAlive, kill, startTicksOf } from '../host-process.ts';
 import type { DiskImage, DiskUsage, MachineExit } from '../machine.ts';
+import type { MachineUser } from '../machine-users.ts';
 import { cardPort, SHARE_PORTS, sharePort } from './command-line.ts';
 import { confined, type Reach } from './confinement.ts';
+import type { Places } from './descriptors.ts';
 import { diskUsageOf } from './disk-usage.ts';
 import { blockdevOf, refuseOtherFiles, writeCacheOf } from './disks.ts';
 import { guarded, type NetworkGuard, requireGuarded } from './network-guard.ts';
@@ -24,12 +27,23 @@ const DISK_RETRY_MS = 1_000;
 const TAIL_LINES = 20;
 const TAIL_BYTES = 4096;
 
+/** What a QEMU may open, and under which names. */
+export interface VmFiles {
+  readonly directory: string;
+  readonly places: Places;
+  /** Whom it runs as; undefined: as the daemon does. */
+  readonly user: MachineUser | undefined;
+  /** The daemon's own directory: disk images in it are a machine's while it has them. */
+  readonly own: string | undefined;
+}
+
 /** A QEMU process under control. */
 export class QemuVm implements Vm {
   readonly process: HostProcess;
   readonly exited: Promise<MachineExit>;
   readonly qmp: Qmp;
   readonly #directory: string;
+  readonly files: VmFiles;
   #asked = false;
   #detached = false;
   #poweredOff = false;
@@ -39,10 +53,11 @@ export class QemuVm implements Vm {
   #diskRetry: NodeJS.Timeout | undefined;
   #diskFailedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(process: HostProcess, directory: string, qmp: Qmp) {
+  constructor(process: HostProcess, files: VmFiles, qmp: Qmp) {
     this.process = process;
     this.qmp = qmp;
-    this.#directory = directory;
+    this.files = files;
+    this.#directory = files.directory;
     qmp.onEvent(({ event, data }) => {
       if (event === 'GUEST_PANICKED') this.#panicked = true;
       if (event === 'BLOCK_IO_ERROR' && data.action === 'stop') this.#retryDisk();
@@ -59,9 +74,13 @@ export class QemuVm implements Vm {
 
   async plugDisk(target: number, disk: DiskImage): Promise<void> {
     const node = `disk${target}`;
+    await this.#handOver(disk);
     const path = await this.#withinReach(target, disk);
     try {
-      await this.qmp.execute('blockdev-add', blockdevOf(node, { ...disk, path }));
+      await this.qmp.execute(
+        'blockdev-add',
+        blockdevOf(node, { ...disk, path: this.files.places.nameOf(path) }),
+      );
     } catch (error) {
       if (path === disk.path && /Permission denied/.test(messageOf(error))) throw outOfReach(disk, error);
       throw error;
@@ -85,11 +104,13 @@ export class QemuVm implements Vm {
     { tag, socketPath }: { readonly tag: string; readonly socketPath: string },
   ): Promise<void> {
     const chardev = `share${port}`;
+    const { user, places } = this.files;
+    if (user) await chown(socketPath, user.uid, user.uid);
     await this.qmp.execute('chardev-add', {
       id: chardev,
       backend: {
         type: 'socket',
-        data: { addr: { type: 'unix', data: { path: socketPath } }, server: false },
+        data: { addr: { type: 'unix', data: { path: places.nameOf(socketPath) } }, server: false },
       },
     });
     try {
@@ -108,6 +129,15 @@ export class QemuVm implements Vm {
     await this.#untilDeleted(device, () => this.qmp.execute('device_del', { id: device }));
     await this.qmp.execute('blockdev-del', { 'node-name': node });
     await rm(this.#linkOf(target), { force: true });
+  }
+
+  /** A disk image of the daemon's belongs to whom its machine runs as, who may be another one than that of the machine that had it before. */
+  async #handOver({ path }: DiskImage): Promise<void> {
+    const { user, own, places } = this.files;
+    const uid = user?.uid ?? process.getuid?.() ?? 0;
+    if (process.geteuid?.() !== 0 || own === undefined || !path.startsWith(`${own}/`)) return;
+    const isForAll = places.nameOf(path) !== path && !path.startsWith(`${this.#directory}/`);
+    if (!isForAll) await chown(path, uid, uid);
   }
 
   /**
@@ -258,6 +288,7 @@ function outOfReach({ path }: DiskImage, cause: unknown): HyperError {
 
 export interface QemuStart {
   readonly args: readonly string[];
+  readonly files: VmFiles;
   readonly guard: NetworkGuard;
   /** The program that confines QEMU: host/confine.c. */
   readonly confine: string;
@@ -269,7 +300,7 @@ export interface QemuStart {
 /** Starts QEMU in a session of its own, so that it outlives the daemon, and takes control of it. */
 export async function spawnQemu(
   request: VmRequest,
-  { args, guard, confine, reach, inherited }: QemuStart,
+  { args, files, guard, confine, reach, inherited }: QemuStart,
 ): Promise<QemuVm> {
   const { directory } = request;
   const log = openSync(join(directory, 'qemu.log'), 'a', 0o600);
@@ -298,7 +329,7 @@ export async function spawnQemu(
   const process_ = { pid, startTicks };
   try {
     request.onSpawn?.(process_);
-    const vm = await takeControl(process_, directory);
+    const vm = await takeControl(process_, files);
     await requireGuarded(process_.pid, guard);
     return vm;
   } catch (error) {
@@ -311,22 +342,14 @@ export async function spawnQemu(
   }
 }
 
-/** Connects to a QEMU that runs in `directory`. */
-export async function takeControl(process_: HostProcess, directory: string): Promise<QemuVm> {
-  const qmp = await connectQmp(join(directory, 'qmp.sock'), QMP_TIMEOUT_MS, () => isAlive(process_));
-  return new QemuVm(process_, directory, qmp);
+/** Connects to a QEMU that runs in the directory. */
+export async function takeControl(process_: HostProcess, files: VmFiles): Promise<QemuVm> {
+  const qmp = await connectQmp(join(files.directory, 'qmp.sock'), QMP_TIMEOUT_MS, () => isAlive(process_));
+  return new QemuVm(process_, files, qmp);
 }
 
 async function tailOf(path: string): Promise<string> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
-    throw error;
-  }
-  return text
-    .slice(-TAIL_BYTES)
+  return (await endOf(path, TAIL_BYTES))
     .split(/\r?\n/)
     .filter((line) => line.trim() !== '')
     .slice(-TAIL_LINES)
