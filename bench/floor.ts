@@ -23,6 +23,7 @@ export interface FloorOptions {
   readonly initrd: string;
   readonly networkGuard: string;
   readonly confine: string;
+  readonly passFile: string;
   readonly readable: readonly string[];
   readonly resolvConf: string;
   /** Root file system of the image, a VMDK. */

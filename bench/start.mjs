@@ -67,6 +67,7 @@ export async function openFloor(
   return new Floor({
     ...{
       confine: join(BUILD, 'host/confine'),
+      passFile: join(BUILD, 'host/pass-file'),
       readable: [dirname(dirname(rootfs))],
       resolvConf: '/etc/resolv.conf',
     },

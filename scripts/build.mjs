@@ -58,6 +58,11 @@ export function build() {
     () => compileHostProgram('confine', ['-std=gnu11', '-static', '-O2', '-s']),
   );
   step(
+    'passing of files to machines',
+    { inputs: ['host/pass-file.c', 'scripts/build.mjs'], outputs: ['build/host/pass-file'] },
+    () => compileHostProgram('pass-file', ['-std=gnu11', '-static', '-O2', '-s']),
+  );
+  step(
     'file server of volumes',
     { inputs: ['host/share-files.c', 'scripts/build.mjs'], outputs: ['build/host/share-files'] },
     () => compileHostProgram('share-files', ['-std=c11', '-O2']),

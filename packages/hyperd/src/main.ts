@@ -37,6 +37,7 @@ import { openVolumes } from './volumes/index.ts';
 const BUILD_DIRECTORY = join(import.meta.dirname, '../../../build');
 const NETWORK_GUARD = join(BUILD_DIRECTORY, 'host/network-guard.so');
 const CONFINE = join(BUILD_DIRECTORY, 'host/confine');
+const PASS_FILE = join(BUILD_DIRECTORY, 'host/pass-file');
 const DEFAULT_SHAPE = { vcpus: 1, memoryMib: 128 };
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -67,7 +68,7 @@ function loggerOf(level: Config['logLevel']): Logger {
 async function serve(config: Config): Promise<void> {
   const logger = loggerOf(config.logLevel);
   for (const warning of config.warnings) logger.warn({}, warning);
-  for (const path of [config.kernel, config.initrd, NETWORK_GUARD, CONFINE]) requireReadable(path);
+  for (const path of [config.kernel, config.initrd, NETWORK_GUARD, CONFINE, PASS_FILE]) requireReadable(path);
   const ended = nextSignal();
   const { root } = config;
   const events = new Events();
@@ -80,7 +81,7 @@ async function serve(config: Config): Promise<void> {
   const resolvConf = join(root, 'resolver/resolv.conf');
   using _resolver = await copyResolver(resolvConf, logger);
   const driver = createQemuDriver({
-    ...{ ...config, networkGuard: NETWORK_GUARD, confine: CONFINE, resolvConf },
+    ...{ ...config, networkGuard: NETWORK_GUARD, confine: CONFINE, passFile: PASS_FILE, resolvConf },
     ...{ readable: [...diskDirectories(root), dirname(config.rehearsalDisk)], own: root },
   });
   const { accelerator } = await driver.info();

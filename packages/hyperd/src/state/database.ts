@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { HyperError, messageOf } from '../errors.ts';
@@ -39,6 +39,7 @@ export function openState(root: string): State {
   const lock = holdLock(root);
   const db = new DatabaseSync(join(root, 'state.db'));
   try {
+    closeToOthers(root);
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;');
     requireWhole(db);
     migrate(db);
@@ -93,6 +94,12 @@ export function openState(root: string): State {
       lock.close();
     },
   };
+}
+
+/** Environments of containers may hold secrets, and the root directory can be passed through. SQLite makes further files as the first one is. */
+function closeToOthers(root: string): void {
+  for (const name of ['state.db', 'state.db-wal', 'state.db-shm'])
+    if (existsSync(join(root, name))) chmodSync(join(root, name), 0o600);
 }
 
 /** A damaged database is not worked with: what it does not tell of would be taken for a stray, and ended. */

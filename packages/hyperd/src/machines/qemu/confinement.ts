@@ -25,7 +25,7 @@ const SYSTEM = [
   ...['/usr', '/lib', '/lib64', '/etc/ld.so.cache', '/etc/localtime', '/etc/hosts', '/etc/nsswitch.conf'],
   ...['/proc/self', '/proc/sys/vm', '/sys/devices/system', '/sys/kernel/mm'],
 ];
-const DEVICES = ['/dev/null', '/dev/zero', '/dev/urandom', '/dev/random', '/dev/kvm', '/dev/net/tun'];
+const DEVICES = ['/dev/null', '/dev/zero', '/dev/urandom', '/dev/random', '/dev/kvm'];
 
 /** The command line that runs `program` confined: see host/confine.c. */
 export function confined(

@@ -26,6 +26,8 @@ export interface QemuOptions {
   readonly hostLoopback?: boolean;
   /** The program that takes the host out of a machine's reach: host/confine.c. */
   readonly confine: string;
+  /** The program that hands a machine files which it cannot open itself: host/pass-file.c. */
+  readonly passFile: string;
   /** Directories that machines may read: where images are. */
   readonly readable: readonly string[];
   /** Where the daemon keeps what is its own: disk images in it are given to the machines' users. */
@@ -46,6 +48,7 @@ interface Launch {
 /** QEMU on this host: KVM where /dev/kvm can be opened, else TCG. */
 export function createQemuDriver(options: QemuOptions): VmDriver {
   const { kernel, initrd, networkGuard, hostLoopback = false, confine, own, resolvConf } = options;
+  const common = { own, passProgram: options.passFile };
   const readable = [...options.readable, dirname(resolvConf), kernel, initrd];
   let known: Promise<HypervisorInfo & { accelerator: Accelerator }> | undefined;
   const info = () => {
@@ -60,6 +63,7 @@ export function createQemuDriver(options: QemuOptions): VmDriver {
     const { accelerator } = await info();
     const { directory, hardware, tap, user, diskImages = [] } = request;
     const { places } = descriptors;
+    const foreign = user ? [] : diskImages; // else they are passed open
     const card = tap === undefined ? undefined : { name: tap, descriptor: descriptors.next };
     if (user) await chown(directory, user.uid, user.uid);
     const args = qemuArguments({
@@ -67,14 +71,14 @@ export function createQemuDriver(options: QemuOptions): VmDriver {
       ...{ kernel: places.nameOf(kernel), initrd: places.nameOf(initrd), tap: card?.descriptor },
     });
     return spawnQemu(request, {
-      ...{ args, confine, inherited: descriptors.all, files: { directory, places, user, own } },
+      ...{ args, confine, inherited: descriptors.all, files: { ...common, directory, places, user } },
       guard: {
         ...{ path: networkGuard, hostLoopback, resolvConf: places.nameOf(resolvConf) },
         template: memory.kind === 'clone' ? memory.path : undefined,
       },
       reach: {
-        ...{ read: [...readable, dirname(networkGuard), ...read], write: [directory, ...diskImages] },
-        ...{ descriptors: writable, tcp: tap === undefined, foreignFiles: diskImages.length > 0 },
+        ...{ read: [...readable, dirname(networkGuard), ...read], write: [directory, ...foreign] },
+        ...{ descriptors: writable, tcp: tap === undefined, foreignFiles: foreign.length > 0 },
         ...{ user, tap: card, pidFile: join(directory, 'qemu.pid') },
       },
     });
@@ -166,7 +170,9 @@ export function createQemuDriver(options: QemuOptions): VmDriver {
       }
     },
     adopt: (process, directory, user) =>
-      takeControl(process, { directory, user, own, places: placesOf(process.pid, directory, readable) }),
+      takeControl(process, {
+        ...{ ...common, directory, user, places: placesOf(process.pid, directory, readable) },
+      }),
   };
 }
 

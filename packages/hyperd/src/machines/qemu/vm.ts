@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { chown, link, rm } from 'node:fs/promises';
+import { chown } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { HyperError, messageOf } from '../../errors.ts';
@@ -10,15 +10,16 @@ import { endOf } from '../console-file.ts';
 import type { Vm, VmRequest } from '../driver.ts';
 import { gone, type HostProcess, isAlive, kill, startTicksOf } from '../host-process.ts';
 import type { DiskImage, DiskUsage, MachineExit } from '../machine.ts';
-import type { MachineUser } from '../machine-users.ts';
 import { cardPort, SHARE_PORTS, sharePort } from './command-line.ts';
 import { confined, type Reach } from './confinement.ts';
-import type { Places } from './descriptors.ts';
+import { DiskFiles } from './disk-files.ts';
 import { diskUsageOf } from './disk-usage.ts';
 import { blockdevOf, refuseOtherFiles, writeCacheOf } from './disks.ts';
 import { guarded, type NetworkGuard, requireGuarded } from './network-guard.ts';
 import { addForwardCommand, parseForwards, removeForwardCommand } from './port-forwards.ts';
+import { passFile } from './pass-file.ts';
 import { connectQmp, connectUnix, type Qmp } from './qmp.ts';
+import { takesFiles, type VmFiles } from './vm-files.ts';
 
 export const QEMU_PROGRAM = 'qemu-system-x86_64';
 const QMP_TIMEOUT_MS = 30_000;
@@ -27,16 +28,6 @@ const DISK_RETRY_MS = 1_000;
 const TAIL_LINES = 20;
 const TAIL_BYTES = 4096;
 
-/** What a QEMU may open, and under which names. */
-export interface VmFiles {
-  readonly directory: string;
-  readonly places: Places;
-  /** Whom it runs as; undefined: as the daemon does. */
-  readonly user: MachineUser | undefined;
-  /** The daemon's own directory: disk images in it are a machine's while it has them. */
-  readonly own: string | undefined;
-}
-
 /** A QEMU process under control. */
 export class QemuVm implements Vm {
   readonly process: HostProcess;
@@ -44,6 +35,7 @@ export class QemuVm implements Vm {
   readonly qmp: Qmp;
   readonly #directory: string;
   readonly files: VmFiles;
+  readonly #disks: DiskFiles;
   #asked = false;
   #detached = false;
   #poweredOff = false;
@@ -57,6 +49,7 @@ export class QemuVm implements Vm {
     this.process = process;
     this.qmp = qmp;
     this.files = files;
+    this.#disks = new DiskFiles(files, qmp);
     this.#directory = files.directory;
     qmp.onEvent(({ event, data }) => {
       if (event === 'GUEST_PANICKED') this.#panicked = true;
@@ -74,14 +67,11 @@ export class QemuVm implements Vm {
 
   async plugDisk(target: number, disk: DiskImage): Promise<void> {
     const node = `disk${target}`;
-    await this.#handOver(disk);
-    const path = await this.#withinReach(target, disk);
+    const path = await this.#disks.open(target, disk);
     try {
-      await this.qmp.execute(
-        'blockdev-add',
-        blockdevOf(node, { ...disk, path: this.files.places.nameOf(path) }),
-      );
+      await this.qmp.execute('blockdev-add', blockdevOf(node, { ...disk, path }));
     } catch (error) {
+      await this.#disks.close(target);
       if (path === disk.path && /Permission denied/.test(messageOf(error))) throw outOfReach(disk, error);
       throw error;
     }
@@ -93,6 +83,7 @@ export class QemuVm implements Vm {
       });
     } catch (error) {
       await this.qmp.execute('blockdev-del', { 'node-name': node });
+      await this.#disks.close(target);
       throw error;
     }
   }
@@ -128,45 +119,12 @@ export class QemuVm implements Vm {
     const device = `scsi-${node}`;
     await this.#untilDeleted(device, () => this.qmp.execute('device_del', { id: device }));
     await this.qmp.execute('blockdev-del', { 'node-name': node });
-    await rm(this.#linkOf(target), { force: true });
-  }
-
-  /** A disk image of the daemon's belongs to whom its machine runs as, who may be another one than that of the machine that had it before. */
-  async #handOver({ path }: DiskImage): Promise<void> {
-    const { user, own, places } = this.files;
-    const uid = user?.uid ?? process.getuid?.() ?? 0;
-    if (process.geteuid?.() !== 0 || own === undefined || !path.startsWith(`${own}/`)) return;
-    const isForAll = places.nameOf(path) !== path && !path.startsWith(`${this.#directory}/`);
-    if (!isForAll) await chown(path, uid, uid);
-  }
-
-  /**
-   * QEMU may open what is in its machine's directory (see confinement.ts): a disk image gets a second name there, and so does no other machine's process come to
-   * see it. Where it cannot, as on another file system, the machine has to have been told of it at its start.
-   */
-  async #withinReach(target: number, { path, format }: DiskImage): Promise<string> {
-    if (format === 'vmdk') return path; // it names other files relative to itself, all of them images'
-    const name = this.#linkOf(target);
-    await rm(name, { force: true }); // left by a plugging that failed
-    try {
-      await link(path, name);
-      return name;
-    } catch (error) {
-      const { code = '' } = error as NodeJS.ErrnoException;
-      if (['EXDEV', 'EPERM', 'EMLINK', 'ENOENT'].includes(code)) return path; // QEMU says what is wrong with it
-      throw new HyperError('machine', `use disk image ${path}: ${messageOf(error)}`, { cause: error });
-    }
-  }
-
-  #linkOf(target: number): string {
-    return join(this.#directory, `disk${target}.img`);
+    await this.#disks.close(target);
   }
 
   async plugCard(card: number, { tap, mac }: { readonly tap: string; readonly mac: string }): Promise<void> {
     const netdev = `cardnet${card}`;
-    await this.qmp.execute('netdev_add', {
-      ...{ type: 'tap', id: netdev, ifname: tap, script: 'no', downscript: 'no' },
-    });
+    await this.#addTap(netdev, tap);
     try {
       await this.qmp.execute('device_add', {
         ...{ driver: 'virtio-net-pci', id: `card${card}`, bus: cardPort(card), netdev, mac, romfile: '' },
@@ -175,6 +133,21 @@ export class QemuVm implements Vm {
       await this.qmp.execute('netdev_del', { id: netdev });
       throw error;
     }
+  }
+
+  async #addTap(id: string, tap: string): Promise<void> {
+    if (!takesFiles(this.files)) {
+      await this.qmp.execute('netdev_add', {
+        ...{ type: 'tap', id, ifname: tap, script: 'no', downscript: 'no' },
+      });
+      return;
+    }
+    const file = { fdname: id };
+    const add = { execute: 'netdev_add', arguments: { type: 'tap', id, fd: id } };
+    await passFile(this.files, {
+      ...{ how: 'tap', name: tap, commands: [{ execute: 'getfd', arguments: file }, add] },
+      undo: { execute: 'closefd', arguments: file },
+    });
   }
 
   /** A slot that the guest has switched off is empty at once. */
