@@ -1,4 +1,4 @@
-// confine [-r PATH] [-w PATH] [-f FD] [-u UID [-g GID]...] [-p FILE] [-n FD=TAP] [-d] [-t] -- PROGRAM ARGUMENTS
+// confine [-r PATH] [-w PATH] [-f FD] [-u UID [-g GID]...] [-p FILE] [-n FD=TAP] [-c FD] [-d] [-t] -- PROGRAM ARGUMENTS
 //
 // Becomes PROGRAM with as little of the host in reach as the kernel can take away, for good and for all that it starts: no new privileges, no
 // capabilities, no core dumps of a guest's memory, and where the kernel has Landlock no files but those told, no signals to others, no abstract sockets.
@@ -10,6 +10,7 @@
 //   -g GID     it is also in that group; without any it is in no other
 //   -p FILE    its process id is written there
 //   -n FD=TAP  it has that network device of the host open as FD
+//   -c FD      it inherits no descriptor from that one on
 //   -d         it keeps the right to open files of other owners (still only those told)
 //   -t         no TCP
 //
@@ -169,7 +170,7 @@ static void drop_capabilities(uint64_t kept, bool changed_user) {
 }
 
 enum { GROUPS_MAX = 8 };
-static const char OPTIONS[] = "+r:w:f:u:g:p:n:dt";
+static const char OPTIONS[] = "+r:w:f:u:g:p:n:c:dt";
 
 int main(int argc, char **argv) {
   long version = syscall(CREATE_RULESET, NULL, 0, VERSION_FLAG);
@@ -177,13 +178,14 @@ int main(int argc, char **argv) {
   uid_t user = 0;
   gid_t groups[GROUPS_MAX];
   size_t group_count = 0;
-  int option, rules = -1;
+  int option, rules = -1, first_closed = -1;
   // Two rounds: what holds for all rules is known before the first one is made.
   while ((option = getopt(argc, argv, OPTIONS)) != -1) {
     if (option == 't') no_tcp = true;
     else if (option == 'd') keeps_files = true;
     else if (option == 'u') changes_user = true, user = whole_number(optarg);
     else if (option == 'g' && group_count < GROUPS_MAX) groups[group_count++] = whole_number(optarg);
+    else if (option == 'c') first_closed = (int)whole_number(optarg);
     else if (option == 'n') open_tap(optarg); // before anything here has taken its number
     else if (option == 'g' || option == '?') return 126;
   }
@@ -213,6 +215,8 @@ int main(int argc, char **argv) {
     if (syscall(RESTRICT_SELF, rules, 0) < 0) fail("enforce", "Landlock rules");
     close(rules);
   }
+  // What a daemon has got from whoever started it is none of a machine's business. A kernel before 5.9 leaves it open.
+  if (first_closed >= 0 && syscall(SYS_close_range, first_closed, ~0u, 0) < 0 && errno != ENOSYS) fail("close", "descriptors");
   execvp(argv[program], argv + program);
   fail("run", argv[program]);
 }

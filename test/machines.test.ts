@@ -43,7 +43,12 @@ async function open(
   const host = join(import.meta.dirname, '../build/host');
   const driver = createQemuDriver({
     ...{ kernel: GUEST.kernel, initrd, networkGuard: join(host, 'network-guard.so') },
-    ...{ confine: join(host, 'confine'), passFile: join(host, 'pass-file'), readable: [], resolvConf: '/etc/resolv.conf' },
+    ...{
+      confine: join(host, 'confine'),
+      passFile: join(host, 'pass-file'),
+      readable: [],
+      resolvConf: '/etc/resolv.conf',
+    },
   });
   return createMachineService({
     ...{ root, state, driver, connectAgent, logger: silent, events: new Events(), ...timing },

@@ -14,8 +14,9 @@ import { diskDirectories, letRead } from './images/disk-access.ts';
 import { createImageService } from './images/index.ts';
 import { seedImages } from './images/seed.ts';
 import type { Logger } from './logger.ts';
+import { planCgroups } from './machines/cgroups.ts';
 import { createFileServers } from './machines/file-server.ts';
-import type { MachineShape, Outfitter } from './machines/machine.ts';
+import type { ConfinementMeasure, MachineShape, Outfitter } from './machines/machine.ts';
 import { createMachineService, type PoolOptions } from './machines/machine-service.ts';
 import { planUsers } from './machines/machine-users.ts';
 import { createQemuDriver } from './machines/qemu/driver.ts';
@@ -85,19 +86,23 @@ async function serve(config: Config): Promise<void> {
     ...{ readable: [...diskDirectories(root), dirname(config.rehearsalDisk)], own: root },
   });
   const { accelerator } = await driver.info();
-  const { users, told, hindrance } = planUsers(config.machineUsers, {
+  const plannedUsers = planUsers(config.machineUsers, {
     ...{ root, kvm: accelerator === 'kvm' },
     files: [NETWORK_GUARD, config.kernel, config.initrd, dirname(config.rehearsalDisk)],
   });
-  if (hindrance !== undefined)
-    logger.warn({ reason: hindrance }, 'machines have no users of their own, and run as the daemon does');
+  const plannedCgroups = await planCgroups(config.cgroup, root);
+  const confinement: ConfinementMeasure[] = [plannedUsers, plannedCgroups];
+  for (const { name, hindrance } of confinement)
+    if (hindrance !== undefined) logger.warn({ reason: hindrance }, `${name.toLowerCase()}: there are none`);
+  const { users } = plannedUsers;
+  using cgroups = plannedCgroups.cgroups;
   await letRead(root, users?.group);
   const scratch = createScratchDisks(root);
   const readyImages = new ReadyImages(images, scratch);
   await using machines = await createMachineService({
     ...{ root, state, driver, connectAgent, logger, events, modulesDisk: config.modulesDisk },
     fileServers: createFileServers(join(BUILD_DIRECTORY, 'host/share-files')),
-    ...{ users, scratch, pool: poolOptions(config, readyImages), booted: config.pool.booted },
+    ...{ users, cgroups, scratch, pool: poolOptions(config, readyImages), booted: config.pool.booted },
   });
   images.onRemove((image) => machines.drain(image));
   const volumes = await openVolumes({ root, state, logger, events, roots: config.volumeRoots });
@@ -113,7 +118,6 @@ async function serve(config: Config): Promise<void> {
   await seedImages(images, state, join(BUILD_DIRECTORY, 'images'), logger);
   await images.collectGarbage();
   await using builds = await createBuildService({ root, images, machines, scratch, cache, logger });
-  const confinement = [{ name: 'Machine users', told, hindrance }];
   const about = { version: VERSION, rootDirectory: root, confinement };
   const patient = { root, confinement, state, machines, pods, images, volumes, networks, builds };
   await using api = createApi({

@@ -27,6 +27,7 @@ import {
   type Kind,
   listOf,
   mirrorList,
+  parseCgroup,
   parseUserRange,
   pathList,
   poolSize,
@@ -50,6 +51,8 @@ export interface Config {
   readonly rehearsalDisk: string;
   /** Users and groups of the host that machines run as; undefined: those that the root directory stands for. */
   readonly machineUsers: UserRange | 'none' | undefined;
+  /** Where machines' cgroups are made: `auto`, `none`, or below the path of a cgroup. */
+  readonly cgroup: string;
   /** Machines that wait for a pod. */
   readonly pool: PoolConfig;
   /** Modules of our own kernel that few machines need; another kernel has to have them built in. */
@@ -220,6 +223,7 @@ export function loadConfig(argv: readonly string[], surroundings: Surroundings):
       initrd: resolve(flags.initrd ?? file.initrd ?? join(guestDirectory, 'initramfs.cpio')),
       rehearsalDisk: join(guestDirectory, 'rehearsal.erofs'),
       machineUsers: machineUsers(file.machineusers),
+      cgroup: parseCgroup(file.cgroup),
       pool: poolConfig(checked('pool-max', flags['pool-max'], poolSize), file),
       registries: {
         insecureRegistries: listOf(

@@ -143,6 +143,15 @@ export const userRange: Kind = {
   accepts: (value) => value.toLowerCase() === 'none' || isUserRange(parseUserRange(value)),
 };
 
+export const cgroupPlace: Kind = {
+  allowed: 'auto, none, or the path of a cgroup, such as /machines.slice',
+  accepts: (value) => /^(auto|none)$/i.test(value) || (isAbsolute(value) && !/(^|\/)\.\.?(\/|$)/.test(value)),
+};
+
+export function parseCgroup(value = 'auto'): string {
+  return isAbsolute(value) ? value : value.toLowerCase();
+}
+
 export function parseUserRange(value: string): UserRange {
   const [, first, count] = /^(\d{1,10}):(\d{1,10})$/.exec(value) ?? [];
   return { first: Number(first), count: Number(count) };
@@ -192,6 +201,7 @@ export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Setting>>
     poolimages: used(bool),
     poolidleminutes: used(minutes),
     machineusers: used(userRange),
+    cgroup: used(cgroupPlace),
     storagedriver: idle(text),
     storagebasesize: idle(text),
     enablevsock: idle(bool),

@@ -1,7 +1,9 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Ailment, entriesOf, leftDrafts, standsStill } from '../upkeep/index.ts';
+import type { Cgroups } from './cgroups.ts';
 import { gone, type HostProcess, kill, startTicksOf } from './host-process.ts';
+import { removeCgroup } from './machine-cgroup.ts';
 
 /** Programs of ours; whatever else has the path on its command line is somebody's own. */
 const PROGRAMS = /^(qemu-system-\w+|virtiofsd|share-files)$/;
@@ -9,6 +11,7 @@ const DEATH_TIMEOUT_MS = 10_000;
 
 export interface ExaminedMachines {
   readonly root: string;
+  readonly cgroups: Cgroups | undefined;
   /** Whether there is a row for it. */
   isKnown(id: string): boolean;
   /** Rows of machines that should run, and have no process. */
@@ -37,6 +40,12 @@ export async function examineMachines(machines: ExaminedMachines): Promise<Ailme
       mend: () => rm(path, { recursive: true, force: true }),
     });
   }
+  for (const path of machines.cgroups?.strays((id) => machines.isKnown(id)) ?? [])
+    found.push({
+      problem: `the cgroup ${path} is of a machine that there is no more`,
+      remedy: 'it is removed, once no process is in it',
+      mend: () => endCgroup(path),
+    });
   for (const { id, clear } of machines.lost()) {
     found.push({
       problem: `machine ${id} is recorded, and does not run`,
@@ -84,6 +93,10 @@ async function processesIn(parent: string): Promise<FoundProcess[]> {
       found.push({ process: { pid, startTicks }, program: basename(program), id });
   }
   return found;
+}
+
+async function endCgroup(path: string): Promise<void> {
+  if ((await removeCgroup([path])).length > 0) throw new Error(`processes are in ${path}`);
 }
 
 async function end(process: HostProcess): Promise<void> {

@@ -6,6 +6,7 @@ import type { ConnectAgent, GuestAgent } from '../guest/index.ts';
 import type { MachineId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import { userModeNetwork } from '../networks/user-mode.ts';
+import type { Cgroups } from './cgroups.ts';
 import { boundConsole } from './console-file.ts';
 import type { Vm, VmDriver, VmHardware } from './driver.ts';
 import type { FileServers } from './file-server.ts';
@@ -13,6 +14,7 @@ import { mayRaisePriority } from './host-load.ts';
 import { gone, kill, processOfPidFile, setNiceness, startTicksOf } from './host-process.ts';
 import { LIVENESS, type LivenessTiming } from './liveness.ts';
 import type { AcquireRequest, Machine, MachineShape, MachineSource } from './machine.ts';
+import { MachineCgroup, removeCgroup } from './machine-cgroup.ts';
 import type { MachineRecord, MachineRecords } from './machine-records.ts';
 import { endFileServers } from './machine-shares.ts';
 import type { MachineUser, MachineUsers } from './machine-users.ts';
@@ -36,6 +38,7 @@ export interface LiveMachinesOptions {
   readonly events: Events;
   readonly modulesDisk?: string | undefined;
   readonly users?: MachineUsers | undefined;
+  readonly cgroups?: Cgroups | undefined;
   readonly bootTimeoutMs: number;
   /** How machines are watched (default: `LIVENESS`). */
   readonly liveness?: LivenessTiming | undefined;
@@ -95,19 +98,22 @@ export class LiveMachines implements AsyncDisposable {
    * Starts a machine whose row is written: a clone of `template`, or, without, a boot. Rejects `machine` or `canceled`, and nothing of it is left then.
    */
   async start(
-    { id, uid }: Pick<MachineRecord, 'id' | 'uid'>,
+    { id, uid, cgroups }: Pick<MachineRecord, 'id' | 'uid' | 'cgroups'>,
     request: AcquireRequest,
     { source, template }: { readonly source: MachineSource; readonly template?: string | undefined },
   ): Promise<RunningMachine> {
     const { driver } = this.#options;
     const directory = join(this.#directory, id);
     let vm: Vm | undefined;
+    const hardware = hardwareOf(request.shape);
+    const cgroup = new MachineCgroup(cgroups);
+    let bounded: Promise<void> | undefined;
     try {
       request.signal?.throwIfAborted();
       await mkdir(directory, { mode: 0o700 });
       const vmRequest = {
         directory,
-        hardware: hardwareOf(request.shape),
+        hardware,
         user: this.#userOf(uid),
         sharedMemory: request.sharesMemory ? { elsewhereMib: this.#sharedMib(id) } : undefined,
         tap: request.network?.tap,
@@ -115,17 +121,22 @@ export class LiveMachines implements AsyncDisposable {
         onSpawn: (process: MachineRecord['process'] & object) => {
           if (source === 'pool' && this.mayRaisePriority) setNiceness(process, POOL_NICENESS);
           this.#records.setProcess(id, process);
+          // While QEMU starts: the kernel takes milliseconds to move a process.
+          bounded = this.#options.cgroups?.make(id, hardware).then(() => cgroup.enter(process.pid));
+          bounded?.catch(() => undefined); // told below, unless QEMU has ended, which is the reason then
         },
         ...(request.signal && { signal: request.signal }),
       };
       vm = await (template === undefined ? driver.boot(vmRequest) : driver.restore(vmRequest, template));
+      await bounded;
       const handshakeTimeoutMs = template === undefined ? this.#options.bootTimeoutMs : CLONE_HANDSHAKE_MS;
       const agent = await this.#configuredAgent(vm, request, handshakeTimeoutMs);
       if (source !== 'pool') this.#records.setRunning(id);
-      return this.#take(id, { ...request, source, disks: [], shares: [] }, vm, agent);
+      return this.#take(id, { ...request, source, cgroups, disks: [], shares: [] }, vm, agent);
     } catch (error) {
       const tail = await vm?.consoleTail();
       await vm?.kill();
+      await bounded?.catch(() => undefined); // nothing is made of it any more once it is cleared
       await this.#clear(id);
       if (request.signal?.aborted)
         throw new HyperError('canceled', 'start machine: canceled', { cause: error });
@@ -185,7 +196,7 @@ export class LiveMachines implements AsyncDisposable {
 
   #take(
     id: MachineId,
-    record: Pick<MachineRecord, 'shape' | 'owner' | 'disks' | 'shares'> & {
+    record: Pick<MachineRecord, 'shape' | 'owner' | 'disks' | 'shares' | 'cgroups'> & {
       readonly sharesMemory?: boolean;
       readonly source?: MachineSource;
     },
@@ -203,6 +214,7 @@ export class LiveMachines implements AsyncDisposable {
         agent,
         disks,
         directory: join(this.#directory, id),
+        cgroup: new MachineCgroup(record.cgroups),
         records: this.#records,
       },
       modulesDisk: this.#options.modulesDisk,
@@ -226,8 +238,9 @@ export class LiveMachines implements AsyncDisposable {
   }
 
   async #clear(id: MachineId): Promise<void> {
-    const shares = this.#records.all().find((record) => record.id === id)?.shares ?? [];
+    const { shares = [], cgroups = [] } = this.#records.all().find((record) => record.id === id) ?? {};
     await endFileServers(join(this.#directory, id), shares);
+    await removeCgroup(cgroups);
     await rm(join(this.#directory, id), { recursive: true, force: true });
     this.#records.remove(id);
   }
@@ -245,6 +258,7 @@ export class LiveMachines implements AsyncDisposable {
       }
       await rm(directory, { recursive: true, force: true });
     }
+    await removeCgroup(this.#options.cgroups?.strays((id) => known.has(id)) ?? []);
   }
 
   /** The machine that wrote its pid in `directory`, if it is still that one. */

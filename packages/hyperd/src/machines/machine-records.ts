@@ -25,6 +25,8 @@ export interface MachineRecord {
   readonly process: HostProcess | undefined;
   /** Whom its process runs as: nobody else, while there is the row. Undefined: as the daemon does. */
   readonly uid: number | undefined;
+  /** Directories of its cgroup. */
+  readonly cgroups: readonly string[];
   readonly shape: MachineShape;
   readonly disks: readonly PluggedDisk[];
   readonly sharesMemory: boolean;
@@ -49,7 +51,7 @@ export interface MachineRecords {
 
 export function createMachineRecords({ db, owed, withoutSync }: State): MachineRecords {
   const insert = db.prepare(
-    'INSERT INTO machines (id, owner, phase, vcpus, memory_mib, shares_memory, uid, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    'INSERT INTO machines (id, owner, phase, vcpus, memory_mib, shares_memory, uid, cgroups, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
   );
   const setProcess = db.prepare('UPDATE machines SET pid = ?, pid_start_ticks = ? WHERE id = ?');
   const setRunning = db.prepare("UPDATE machines SET phase = 'running' WHERE id = ?");
@@ -60,12 +62,12 @@ export function createMachineRecords({ db, owed, withoutSync }: State): MachineR
   const remove = db.prepare('DELETE FROM machines WHERE id = ?');
   const all = db.prepare('SELECT * FROM machines');
   return {
-    insert({ id, owner, phase, shape, sharesMemory, uid }) {
+    insert({ id, owner, phase, shape, sharesMemory, uid, cgroups }) {
       const { vcpus, memoryMib } = shape;
       withoutSync(() =>
         insert.run(
           ...([id, owner ?? null, phase, vcpus, memoryMib, sharesMemory ? 1 : 0] as const),
-          ...([uid ?? null, Date.now()] as const),
+          ...([uid ?? null, JSON.stringify(cgroups), Date.now()] as const),
         ),
       );
     },
@@ -102,6 +104,7 @@ function recordOf(row: Record<string, unknown>): MachineRecord {
     phase: row.phase as MachineRecord['phase'],
     process: pid === null ? undefined : { pid, startTicks: row.pid_start_ticks as number },
     uid: (row.uid as number | null) ?? undefined,
+    cgroups: JSON.parse(row.cgroups as string) as string[],
     shape: { vcpus: row.vcpus as number, memoryMib: row.memory_mib as number },
     disks: JSON.parse(row.disks as string) as PluggedDisk[],
     sharesMemory: row.shares_memory === 1,

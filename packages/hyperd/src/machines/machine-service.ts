@@ -9,6 +9,7 @@ import { type MachineId, newMachineId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import type { State } from '../state/database.ts';
 import type { Ailment } from '../upkeep/index.ts';
+import type { Cgroups } from './cgroups.ts';
 import type { VmDriver } from './driver.ts';
 import { examineMachines } from './examine-machines.ts';
 import type { FileServers } from './file-server.ts';
@@ -53,6 +54,8 @@ export interface MachineServiceOptions {
   readonly modulesDisk?: string | undefined;
   /** Absent: machines run as the daemon does. */
   readonly users?: MachineUsers | undefined;
+  /** Absent: nothing bounds machines. */
+  readonly cgroups?: Cgroups | undefined;
   /** Absent: there is no pool. */
   readonly pool?: PoolOptions | undefined;
   readonly scratch: ScratchDisks;
@@ -162,6 +165,7 @@ class Machines implements MachineService {
   examine(): Promise<Ailment[]> {
     return examineMachines({
       root: this.#options.root,
+      cgroups: this.#options.cgroups,
       isKnown: (id) => this.#records.all().some((record) => record.id === id),
       lost: () => this.#live.lost(),
     });
@@ -239,7 +243,7 @@ class Machines implements MachineService {
     using _slot = await this.#slots.enter(signal);
     const record: MachineRecord = {
       ...{ id, owner, phase: 'starting', process: undefined, shape, disks: [], shares: [] },
-      ...{ sharesMemory: request.sharesMemory ?? false, uid: this.#newUid() },
+      ...{ sharesMemory: request.sharesMemory ?? false, ...this.#confinementOf(id) },
     };
     this.#records.insert(record);
     try {
@@ -257,10 +261,11 @@ class Machines implements MachineService {
     }
   }
 
-  /** Of a user that no machine has, as the rows tell: they outlive daemons. Its row is to be written at once. */
-  #newUid(): number | undefined {
+  /** Its cgroup, and a user that no machine has, as the rows tell: they outlive daemons. The row is to be written at once. */
+  #confinementOf(id: MachineId): Pick<MachineRecord, 'uid' | 'cgroups'> {
+    const { users, cgroups } = this.#options;
     const taken = new Set(this.#records.all().flatMap(({ uid }) => uid ?? []));
-    return this.#options.users?.pick(taken).uid;
+    return { uid: users?.pick(taken).uid, cgroups: cgroups?.directoriesOf(id) ?? [] };
   }
 
   /** What machines of the shape are cloned from; undefined: they are booted. */
@@ -290,7 +295,7 @@ class Machines implements MachineService {
     signal.throwIfAborted();
     const record: MachineRecord = {
       ...{ id, owner: undefined, phase: 'pooled', process: undefined, shape, disks: [], shares: [] },
-      ...{ sharesMemory: false, uid: this.#newUid() },
+      ...{ sharesMemory: false, ...this.#confinementOf(id) },
     };
     this.#records.insert(record);
     const identity = { hostname: POOL_HOSTNAME, machineId: randomBytes(16).toString('hex') };

@@ -5,6 +5,7 @@ import type { Vm } from './driver.ts';
 import { type FileServers, fileServerAt, said } from './file-server.ts';
 import { gone, type HostProcess, isAlive, kill } from './host-process.ts';
 import type { SharedPath } from './machine.ts';
+import type { MachineCgroup } from './machine-cgroup.ts';
 import type { MachineShare } from './machine-records.ts';
 
 const MAX_PATHS = 128;
@@ -13,6 +14,7 @@ const DEATH_TIMEOUT_MS = 5_000;
 
 export interface MachineSharesParts {
   readonly directory: string;
+  readonly cgroup: MachineCgroup;
   readonly vm: Vm;
   readonly agent: GuestAgent;
   readonly fileServers: FileServers;
@@ -40,7 +42,7 @@ export class MachineShares {
   }
 
   async attach(paths: readonly SharedPath[]): Promise<string> {
-    const { vm, agent, directory, fileServers, sharesMemory } = this.#parts;
+    const { vm, agent, directory, cgroup, fileServers, sharesMemory } = this.#parts;
     if (!sharesMemory) {
       throw new HyperError(
         'precondition',
@@ -58,6 +60,7 @@ export class MachineShares {
       const onSpawn = (process: HostProcess): void => this.#change(name, { process });
       const { socketPath, files } = await fileServers.start({ directory, name, paths, onSpawn });
       await vm.plugShare(port, { tag: name, socketPath });
+      await this.#bound(name, cgroup); // it has its last process once it has answered the machine
       await agent.mountShare(name, files);
       this.#change(name, { mounted: true });
       this.#watch();
@@ -97,6 +100,11 @@ export class MachineShares {
   async #tellDeath({ name }: MachineShare): Promise<void> {
     const text = await said(join(this.#parts.directory, name));
     this.#parts.onDeath(`the file server of its volumes (virtiofsd) has ended: ${text}`);
+  }
+
+  async #bound(name: string, cgroup: MachineCgroup): Promise<void> {
+    const { process } = this.#shares.find((share) => share.name === name) ?? {};
+    if (process) await cgroup.enter(process.pid);
   }
 
   #change(name: string, change: Partial<MachineShare>): void {

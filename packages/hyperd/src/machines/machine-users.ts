@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
-import { messageOf } from '../errors.ts';
+import { HyperError, messageOf } from '../errors.ts';
+import type { ConfinementMeasure } from './machine.ts';
 
 /** A user of the host that is no person's, for the process of one machine. */
 export interface MachineUser {
@@ -26,13 +27,9 @@ export interface MachineUsers {
 }
 
 /** Whom machines run as, or why as the daemon does. */
-export interface UsersPlan {
+export interface UsersPlan extends ConfinementMeasure {
   /** Undefined: as the daemon does. */
   readonly users: MachineUsers | undefined;
-  /** For people. */
-  readonly told: string;
-  /** What stands in the way on this host, where it was not asked for. */
-  readonly hindrance: string | undefined;
 }
 
 /**
@@ -44,7 +41,7 @@ export function planUsers(
   { root, kvm, files }: { readonly root: string; readonly kvm: boolean; readonly files: readonly string[] },
 ): UsersPlan {
   const none = (why: string, hindrance?: string): UsersPlan => ({
-    ...{ users: undefined, told: `the daemon's own, for all: ${why}`, hindrance },
+    ...{ name: NAME, users: undefined, told: `the daemon's own, for all: ${why}`, hindrance },
   });
   if (process.geteuid?.() !== 0) return none('the daemon is not root');
   if (range === 'none') return none('so it is configured');
@@ -53,6 +50,7 @@ export function planUsers(
   if (why !== undefined) return none(why, why);
   const { first, count } = chosen;
   return {
+    name: NAME,
     users: createMachineUsers(chosen),
     told: `one each, of ${first} to ${first + count - 1}`,
     hindrance: undefined,
@@ -61,6 +59,7 @@ export function planUsers(
 
 /** Above the numbers that systemd gives to containers (0x6FFFFFFF), and below those that do not fit into 31 bits. */
 const FREE = { first: 0x70_00_00_00, last: 0x7f_ff_ff_ff };
+const NAME = 'Machine users';
 const DEFAULT_COUNT = 65_536;
 const KVM = '/dev/kvm';
 /** Numbers of linux/capability.h. */
@@ -101,7 +100,7 @@ function createMachineUsers({ first, count }: UserRange): MachineUsers {
         const uid = first + 1 + ((start + step) % (count - 1));
         if (!taken.has(uid)) return of(uid);
       }
-      throw new Error(`all ${count - 1} users of machines are taken`);
+      throw new HyperError('limit', `start machine: all ${count - 1} users of machines are taken`);
     },
   };
 }

@@ -19,6 +19,7 @@ import type {
   MachineSource,
   SharedPath,
 } from './machine.ts';
+import type { MachineCgroup } from './machine-cgroup.ts';
 import type { MachineRecords, MachineShare, PluggedDisk } from './machine-records.ts';
 import { MachineShares } from './machine-shares.ts';
 
@@ -41,6 +42,7 @@ export interface RunningMachineParts {
   readonly recordedShares: readonly MachineShare[];
   readonly fileServers: FileServers;
   readonly directory: string;
+  readonly cgroup: MachineCgroup;
   readonly modulesDisk: string | undefined;
   readonly records: MachineRecords;
   readonly onGone: (id: MachineId) => void;
@@ -294,12 +296,13 @@ export class RunningMachine implements Machine {
   }
 
   async #untilGone(): Promise<MachineExit> {
-    const { vm, directory, records, id, onGone } = this.#parts;
+    const { vm, directory, cgroup, records, id, onGone } = this.#parts;
     const exit = await vm.exited;
     this.#liveness[Symbol.dispose]();
     const tail = this.#guestFault === undefined ? '' : await vm.consoleTail();
     await this.agent[Symbol.asyncDispose]();
     await this.#shares.end();
+    await cgroup.remove();
     await rm(directory, { recursive: true, force: true });
     records.remove(id);
     onGone(id);

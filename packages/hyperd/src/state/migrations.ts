@@ -168,5 +168,6 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE machines ADD COLUMN uid INTEGER; -- whom its process runs as; NULL: as the daemon
   CREATE UNIQUE INDEX machines_by_uid ON machines(uid) WHERE uid IS NOT NULL;
+  ALTER TABLE machines ADD COLUMN cgroups TEXT NOT NULL DEFAULT '[]'; -- JSON: directories, from before they are made until they are gone
   `,
 ];

@@ -8,6 +8,8 @@ export interface Reach {
   readonly write: readonly string[];
   /** Inherited descriptors whose files it opens again. */
   readonly descriptors: readonly number[];
+  /** The first descriptor that it is not to have. */
+  readonly firstClosed: number;
   /** Whether its network is in its own process, which then needs TCP and UDP of the host's. */
   readonly tcp: boolean;
   /** Whether it opens files of other owners: disk images of users, for root's daemon. */
@@ -30,7 +32,7 @@ const DEVICES = ['/dev/null', '/dev/zero', '/dev/urandom', '/dev/random', '/dev/
 /** The command line that runs `program` confined: see host/confine.c. */
 export function confined(
   confine: string,
-  { read, write, descriptors, tcp, foreignFiles, user, pidFile, tap }: Reach,
+  { read, write, descriptors, firstClosed, tcp, foreignFiles, user, pidFile, tap }: Reach,
   [program, ...args]: readonly [string, ...string[]],
 ): [string, string[]] {
   const options = [
@@ -40,7 +42,7 @@ export function confined(
     ...(tcp ? [] : ['-t']),
     ...(foreignFiles ? ['-d'] : []),
     ...(user ? ['-u', String(user.uid), ...user.groups.flatMap((group) => ['-g', String(group)])] : []),
-    ...['-p', pidFile, ...(tap ? ['-n', `${tap.descriptor}=${tap.name}`] : [])],
+    ...['-c', String(firstClosed), '-p', pidFile, ...(tap ? ['-n', `${tap.descriptor}=${tap.name}`] : [])],
   ];
   return [confine, [...options, '--', program, ...args]];
 }

@@ -79,7 +79,12 @@ export function createQemuDriver(options: QemuOptions): VmDriver {
       reach: {
         ...{ read: [...readable, dirname(networkGuard), ...read], write: [directory, ...foreign] },
         ...{ descriptors: writable, tcp: tap === undefined, foreignFiles: foreign.length > 0 },
-        ...{ user, tap: card, pidFile: join(directory, 'qemu.pid') },
+        ...{
+          firstClosed: descriptors.next + (card ? 1 : 0),
+          user,
+          tap: card,
+          pidFile: join(directory, 'qemu.pid'),
+        },
       },
     });
   }

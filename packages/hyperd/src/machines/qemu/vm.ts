@@ -16,8 +16,8 @@ import { DiskFiles } from './disk-files.ts';
 import { diskUsageOf } from './disk-usage.ts';
 import { blockdevOf, refuseOtherFiles, writeCacheOf } from './disks.ts';
 import { guarded, type NetworkGuard, requireGuarded } from './network-guard.ts';
-import { addForwardCommand, parseForwards, removeForwardCommand } from './port-forwards.ts';
 import { passFile } from './pass-file.ts';
+import { addForwardCommand, parseForwards, removeForwardCommand } from './port-forwards.ts';
 import { connectQmp, connectUnix, type Qmp } from './qmp.ts';
 import { takesFiles, type VmFiles } from './vm-files.ts';
 
