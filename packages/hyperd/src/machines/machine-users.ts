@@ -88,7 +88,7 @@ function hindranceOf(
   return closed === undefined ? undefined : `${closed} is not readable by all users`;
 }
 
-function createMachineUsers({ first, count }: UserRange): MachineUsers {
+export function createMachineUsers({ first, count }: UserRange): MachineUsers {
   const groups = [first, ...(kvmGroups() ?? [])];
   const of = (uid: number): MachineUser => ({ uid, groups });
   return {
