@@ -1,4 +1,4 @@
-// Serves directories and files of the host to one machine: puts them together as DIRECTORY/NAME/0, 1, ... in a mount namespace of
+// Serves directories and files of the host to one machine: puts them together as DIRECTORY/NAME/0, 1, ... in a file system and a mount namespace of
 // its own, listens on DIRECTORY/NAME.sock, and becomes virtiofsd. Its pid is in DIRECTORY/NAME.pid before it does anything else.
 //
 // usage: share-files VIRTIOFSD DIRECTORY NAME {ro|rw} PATH ...
@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -76,31 +77,42 @@ static void make_mount_point(const char *path, bool directory) {
   if (!directory) close(fd);
 }
 
-static void share(const char *target, const char *path, bool read_only) {
+static int take(const char *path, bool read_only, bool *is_directory) {
   struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
   struct stat status;
   int source = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
   if (source < 0 || fstat(source, &status) < 0) fail("open volume \"%s\"", path);
   errno = EINVAL;
   if (!S_ISDIR(status.st_mode) && !S_ISREG(status.st_mode)) fail("open volume \"%s\"", path);
-  make_mount_point(target, S_ISDIR(status.st_mode));
+  *is_directory = S_ISDIR(status.st_mode);
   int tree = open_tree(source, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
   struct mount_attr attributes = {.attr_set = read_only ? MOUNT_ATTR_RDONLY : 0};
-  if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0 ||
-      move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0) {
+  if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) < 0) {
     fail("share volume \"%s\"", path);
   }
-  close(tree);
   close(source);
+  return tree;
 }
 
-// What the machine sees: a file system of its own with nothing but the shared ones in it.
-static void put_together(const char *name, int count, char **entries) {
-  if (mkdir(name, 0700) < 0) fail("create %s", name);
-  if (mount("share", name, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=1m") < 0) fail("mount %s", name);
-  for (int i = 0; i < count; i++) share(format("%s/%d", name, i), entries[2 * i + 1], strcmp(entries[2 * i], "ro") == 0);
+// What the machine sees: a file system of its own with nothing but the shared ones in it. It covers `place`, where DIRECTORY lies: in DIRECTORY itself the
+// machine's process could put a link in its way. Volumes that lie below `place` are opened before.
+static void put_together(const char *place, const char *directory, const char *name, int count, char **entries) {
+  int *trees = calloc((size_t)count, sizeof *trees);
+  bool *are_directories = calloc((size_t)count, sizeof *are_directories);
+  if (!trees || !are_directories) fail("allocate memory");
+  for (int i = 0; i < count; i++) trees[i] = take(entries[2 * i + 1], strcmp(entries[2 * i], "ro") == 0, &are_directories[i]);
+  if (mount("share", place, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=1m") < 0) fail("mount at %s", place);
+  const char *top = format("%s/%s", directory, name);
+  make_mount_point(directory, true);
+  make_mount_point(top, true);
+  for (int i = 0; i < count; i++) {
+    const char *target = format("%s/%d", top, i);
+    make_mount_point(target, are_directories[i]);
+    if (move_mount(trees[i], "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0) fail("share volume \"%s\"", entries[2 * i + 1]);
+    close(trees[i]);
+  }
   struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
-  if (mount_setattr(AT_FDCWD, name, 0, &attributes, sizeof attributes) < 0) fail("make %s read-only", name);
+  if (mount_setattr(AT_FDCWD, place, 0, &attributes, sizeof attributes) < 0) fail("make %s read-only", place);
 }
 
 // The socket has its name only once it can be connected to.
@@ -111,11 +123,11 @@ static void listen_at(const char *path) {
   if (strlen(draft) >= sizeof address.sun_path) fail("listen at %s", path);
   strcpy(address.sun_path, draft);
   int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-  umask(077);
+  // Nobody gets into DIRECTORY but the machine's process, whose user is another one than ours.
+  umask(0);
   if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0 || rename(draft, path) < 0) {
     fail("listen at %s", path);
   }
-  umask(0);
   if (fd != SOCKET_FD && (dup2(fd, SOCKET_FD) < 0 || close(fd) < 0)) fail("listen at %s", path);
 }
 
@@ -138,7 +150,8 @@ int main(int argument_count, char **arguments) {
   umask(0);
   raise_files();
   leave_host();
-  put_together(name, (argument_count - 4) / 2, arguments + 4);
+  const char *place = dirname(format("%s", directory));
+  put_together(place, directory, name, (argument_count - 4) / 2, arguments + 4);
   listen_at(format("%s.sock", name));
   // No device nodes of the machine on the host. `ls` of a large directory asks for nothing that it does not show.
   execl(program, program, format("--fd=%d", SOCKET_FD), "--rlimit-nofile=0", "-f", "-o", format("source=%s/%s", directory, name), "-o",

@@ -191,6 +191,19 @@ test('who may reach the API is told by flags and file', () => {
   assert.match(load(['--host', 'tcp://127.0.0.1:1']).warnings.join(), /every user of this host/);
 });
 
+test('users and cgroups of machines are told by the file', () => {
+  const { machineUsers, cgroup } = load([]);
+  assert.deepEqual([machineUsers, cgroup], [undefined, 'auto']);
+  const told = load([], 'MachineUsers=200000:65536\nCgroup=/machines.slice');
+  assert.deepEqual([told.machineUsers, told.cgroup], [{ first: 200_000, count: 65_536 }, '/machines.slice']);
+  const off = load([], 'MachineUsers=None\nCgroup=NONE');
+  assert.deepEqual([off.machineUsers, off.cgroup], ['none', 'none']);
+  for (const bad of ['0:10', '999:10', '2000:1', '4294967000:295', '2000', 'root', '2000:-5'])
+    assert.throws(() => load([], `MachineUsers=${bad}`), /MachineUsers is ".*"; want FIRST:COUNT/);
+  for (const bad of ['machines', '/a/../b', '..'])
+    assert.throws(() => load([], `Cgroup=${bad}`), /Cgroup is ".*"; want auto, none, or the path/);
+});
+
 test('a file that was asked for has to be there', () => {
   assert.throws(() => loadConfig(['--config', '/nonexistent/config'], user), /nonexistent/);
 });

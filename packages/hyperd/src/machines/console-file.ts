@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { HyperError } from '../errors.ts';
+import { HyperError, isHyperError } from '../errors.ts';
 
 const MAX_CONSOLE_BYTES = 1024 * 1024;
 const KEPT_BYTES = 16_384;
@@ -27,7 +27,7 @@ export async function boundConsole(path: string): Promise<void> {
   await file.write(end, 0, end.length, 0);
 }
 
-/** The last `bytes` of a file in a machine's directory; empty where it is not there. */
+/** The last `bytes` of a file in a machine's directory; empty where there is none, or something else. */
 export async function endOf(path: string, bytes: number): Promise<string> {
   try {
     await using file = await openMachineFile(path, constants.O_RDONLY);
@@ -36,7 +36,11 @@ export async function endOf(path: string, bytes: number): Promise<string> {
     const { bytesRead } = await file.read(end, 0, end.length, size - end.length);
     return end.toString('utf8', 0, bytesRead);
   } catch (error) {
-    if (['ENOENT', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
+    if (isHyperError(error, 'machine') || ['ENOENT', 'ELOOP'].includes(codeOf(error))) return '';
     throw error;
   }
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? '';
 }

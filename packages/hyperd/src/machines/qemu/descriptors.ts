@@ -5,6 +5,8 @@ import { HyperError, messageOf } from '../../errors.ts';
 
 /** Those before are input, output and errors. */
 const FIRST = 3;
+/** A place, not what is in it: nothing can be read or listed by such a descriptor, only what permissions allow be opened below. */
+export const O_PATH = 0o10_000_000;
 
 /**
  * What a QEMU inherits as open descriptors, and goes by instead of paths: its user needs no way through the directories above, which may be closed to all but
@@ -50,7 +52,7 @@ export class Descriptors implements Disposable {
   }
 
   #open(path: string): void {
-    const fd = openSync(path, 'r');
+    const fd = openSync(path, O_PATH);
     this.#opened.push(fd);
     this.#places.set(path, FIRST + this.#all.push(fd) - 1);
   }

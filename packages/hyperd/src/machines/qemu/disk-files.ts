@@ -1,4 +1,4 @@
-import { chown, link, rm } from 'node:fs/promises';
+import { lchown, link, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, messageOf } from '../../errors.ts';
 import type { DiskImage } from '../machine.ts';
@@ -55,7 +55,7 @@ export class DiskFiles {
   async #handOver(disk: DiskImage): Promise<void> {
     if (process.geteuid?.() !== 0 || !this.#isOwn(disk)) return;
     const uid = this.#files.user?.uid ?? 0;
-    await chown(disk.path, uid, uid);
+    await lchown(disk.path, uid, uid);
   }
 
   /** QEMU gets it open. */

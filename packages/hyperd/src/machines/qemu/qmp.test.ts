@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -81,4 +81,23 @@ test('waiting for a socket stops when QEMU is dead', async () => {
     connectUnix('/nonexistent/q.sock', 60_000, () => false),
     /QEMU ended at its start/,
   );
+});
+
+test("a link to another machine's socket is not followed, nor is anything else taken for one", async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'qmp-'));
+  const server = createServer().listen(join(directory, 'other.sock'));
+  await once(server, 'listening');
+  try {
+    symlinkSync('other.sock', join(directory, 'link.sock'));
+    writeFileSync(join(directory, 'file.sock'), '');
+    for (const name of ['link.sock', 'file.sock'])
+      await assert.rejects(
+        connectUnix(join(directory, name), 1000, () => true),
+        /it is no socket/,
+      );
+    (await connectUnix(join(directory, 'other.sock'), 1000, () => true)).destroy();
+  } finally {
+    server.close();
+    rmSync(directory, { recursive: true });
+  }
 });

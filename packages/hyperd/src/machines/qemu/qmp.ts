@@ -1,8 +1,10 @@
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HyperError, messageOf } from '../../errors.ts';
 import { faultPoint } from '../../faults/index.ts';
 import { guestText } from '../../guest/index.ts';
+import { descriptorPath, O_PATH } from './descriptors.ts';
 
 const COMMAND_TIMEOUT_MS = 10_000;
 /** A QEMU that a guest has taken over may send anything: no line is held beyond this. */
@@ -186,7 +188,18 @@ export async function connectUnix(path: string, timeoutMs: number, alive: () => 
   }
 }
 
-function tryConnect(path: string): Promise<Socket> {
+/** A machine's process can put a link to another one's socket into its directory: none is followed. */
+async function tryConnect(path: string): Promise<Socket> {
+  const fd = openSync(path, O_PATH | constants.O_NOFOLLOW);
+  try {
+    if (!fstatSync(fd).isSocket()) throw new HyperError('machine', 'it is no socket');
+    return await connected(descriptorPath(fd));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function connected(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     socket.once('error', reject);

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { chown } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { HyperError, messageOf } from '../../errors.ts';
@@ -95,13 +94,11 @@ export class QemuVm implements Vm {
     { tag, socketPath }: { readonly tag: string; readonly socketPath: string },
   ): Promise<void> {
     const chardev = `share${port}`;
-    const { user, places } = this.files;
-    if (user) await chown(socketPath, user.uid, user.uid);
     await this.qmp.execute('chardev-add', {
       id: chardev,
       backend: {
         type: 'socket',
-        data: { addr: { type: 'unix', data: { path: places.nameOf(socketPath) } }, server: false },
+        data: { addr: { type: 'unix', data: { path: this.files.places.nameOf(socketPath) } }, server: false },
       },
     });
     try {
