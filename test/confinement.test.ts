@@ -258,6 +258,21 @@ test('a cgroup that is left of a machine is told, and removed by the doctor and 
   for (const path of left) assert.equal(existsSync(path), false, path);
 });
 
+test('a daemon that may not change users says so, and its machines run as it does', {
+  skip: isRoot ? false : 'only root has the right to lose',
+}, async () => {
+  const runner = ['setpriv', '--bounding-set', '-setuid', '--inh-caps', '-setuid'];
+  await using limited = await startDaemon({ runner });
+  assert.match(
+    (await limited.hyperctl(['info'])).stdout,
+    /Machine users: the daemon's own, for all: .* SETUID/,
+  );
+  assert.match(limited.log(), /lacks the capabilities SETUID.*machine users: there are none/);
+  assert.match((await limited.hyperctl(['doctor'])).stdout, /note: machine users: there are none/);
+  const run = await limited.hyperctl(['run', '--rm', 'busybox', 'echo', 'hi']);
+  assert.equal(run.stdout, 'hi\n', run.stderr + limited.log());
+});
+
 test('users and cgroups can be switched off, and so are what is in their place', async () => {
   const configuration = join(daemon.root, '../off.conf');
   writeFileSync(configuration, 'MachineUsers=none\nCgroup=none\n');

@@ -47,8 +47,7 @@ export class MachineCgroup {
   async enter(pid: number): Promise<void> {
     if (this.directories.length === 0) return;
     try {
-      const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
-      for (const each of [String(pid), ...children.split(' ').filter((child) => child !== '')])
+      for (const each of [String(pid), ...(await childrenOf(pid))])
         for (const directory of this.directories) await writeFile(join(directory, 'cgroup.procs'), each);
     } catch (error) {
       throw new HyperError('machine', `put process ${pid} into its cgroup: ${messageOf(error)}`, {
@@ -61,6 +60,11 @@ export class MachineCgroup {
   async remove(): Promise<void> {
     await removeCgroup(this.directories);
   }
+}
+
+async function childrenOf(pid: number): Promise<string[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => ''); // not every kernel tells
+  return text.split(' ').filter((child) => child !== '');
 }
 
 /** Removes directories of cgroups that nothing is in any more; resolves with those that are left. */
