@@ -11,10 +11,10 @@ import {
 } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
-import { before, test } from 'node:test';
+import { test } from 'node:test';
 import { startDaemon } from './support/daemon.ts';
 import { GUEST } from './support/guest.ts';
-import { sharedDaemon } from './support/shared.ts';
+import { atStart, sharedDaemon } from './support/shared.ts';
 
 const CONFINE = join(import.meta.dirname, '../build/host/confine');
 const programs = ['/usr', '/lib', '/lib64', '/bin', '/etc/ld.so.cache'].flatMap((path) => ['-r', path]);
@@ -33,7 +33,7 @@ const isRoot = process.getuid?.() === 0;
 const skip = hasLandlock ? false : 'the kernel has no Landlock';
 
 const daemon = sharedDaemon();
-before(async () => {
+atStart(async () => {
   for (const name of ['taken', 'other']) {
     const run = await daemon.hyperctl(['run', '-d', '--name', name, 'busybox', 'sleep', '1000']);
     assert.equal(run.code, 0, run.stderr + daemon.log());

@@ -106,8 +106,8 @@ export class LiveMachines implements AsyncDisposable {
     const directory = join(this.#directory, id);
     let vm: Vm | undefined;
     const hardware = hardwareOf(request.shape);
-    const cgroup = new MachineCgroup(cgroups);
     let bounded: Promise<void> | undefined;
+    let agent: GuestAgent | undefined;
     try {
       request.signal?.throwIfAborted();
       await mkdir(directory, { mode: 0o700 });
@@ -121,21 +121,21 @@ export class LiveMachines implements AsyncDisposable {
         onSpawn: (process: MachineRecord['process'] & object) => {
           if (source === 'pool' && this.mayRaisePriority) setNiceness(process, POOL_NICENESS);
           this.#records.setProcess(id, process);
-          // While QEMU starts: the kernel takes milliseconds to move a process.
-          bounded = this.#options.cgroups?.make(id, hardware).then(() => cgroup.enter(process.pid));
-          bounded?.catch(() => undefined); // told below, unless QEMU has ended, which is the reason then
         },
         ...(request.signal && { signal: request.signal }),
       };
       vm = await (template === undefined ? driver.boot(vmRequest) : driver.restore(vmRequest, template));
-      await bounded;
+      bounded = this.#bound(id, hardware, vm.process);
+      bounded.catch(() => undefined); // told below, unless the machine has ended, which is the reason then
       const handshakeTimeoutMs = template === undefined ? this.#options.bootTimeoutMs : CLONE_HANDSHAKE_MS;
-      const agent = await this.#configuredAgent(vm, request, handshakeTimeoutMs);
+      agent = await this.#configuredAgent(vm, request, handshakeTimeoutMs);
+      await bounded;
       if (source !== 'pool') this.#records.setRunning(id);
       return this.#take(id, { ...request, source, cgroups, disks: [], shares: [] }, vm, agent);
     } catch (error) {
       const tail = await vm?.consoleTail();
       await vm?.kill();
+      await agent?.[Symbol.asyncDispose]();
       await bounded?.catch(() => undefined); // nothing is made of it any more once it is cleared
       await this.#clear(id);
       if (request.signal?.aborted)
@@ -151,6 +151,17 @@ export class LiveMachines implements AsyncDisposable {
   /** Also where daemons have had other settings: a machine stays whose it was. */
   #userOf(uid: number | undefined): MachineUser | undefined {
     return uid === undefined ? undefined : (this.#options.users?.of(uid) ?? { uid, groups: [] });
+  }
+
+  /**
+   * Puts a machine's process into its cgroup. The kernel takes milliseconds for that, in which nobody on the host can begin a thread: so when QEMU has begun its
+   * own, and while the guest wakes up.
+   */
+  async #bound(id: MachineId, hardware: VmHardware, { pid }: Vm['process']): Promise<void> {
+    const { cgroups } = this.#options;
+    if (!cgroups) return;
+    await cgroups.make(id, hardware);
+    await new MachineCgroup(cgroups.directoriesOf(id)).enter(pid);
   }
 
   async #configuredAgent(vm: Vm, request: AcquireRequest, handshakeTimeoutMs: number): Promise<GuestAgent> {
