@@ -88,7 +88,7 @@ async function serve(config: Config): Promise<void> {
   const { accelerator } = await driver.info();
   const plannedUsers = planUsers(config.machineUsers, {
     ...{ root, kvm: accelerator === 'kvm' },
-    files: [NETWORK_GUARD, config.kernel, config.initrd, dirname(config.rehearsalDisk)],
+    files: machineFiles(config),
   });
   const plannedCgroups = await planCgroups(config.cgroup, root);
   const confinement: ConfinementMeasure[] = [plannedUsers, plannedCgroups];
@@ -148,6 +148,19 @@ async function serve(config: Config): Promise<void> {
   events.daemon('stop', { signal });
   await setImmediate(); // whoever follows events gets this one before its connection ends
   logger.info({ signal }, 'hyperd ends; running pods go on');
+}
+
+/** What every machine's process reads. */
+function machineFiles({ kernel, initrd, rehearsalDisk, modulesDisk }: Config): string[] {
+  const directories = [dirname(NETWORK_GUARD), dirname(rehearsalDisk)];
+  return [
+    ...directories,
+    NETWORK_GUARD,
+    kernel,
+    initrd,
+    rehearsalDisk,
+    ...(modulesDisk ? [modulesDisk] : []),
+  ];
 }
 
 /** Sizes whose templates are made at once. */

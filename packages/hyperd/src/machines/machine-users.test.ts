@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { createMachineUsers, defaultRange, isMapped, planUsers } from './machine-users.ts';
 
@@ -38,4 +41,20 @@ test('who is not root, or does not want them, is told why there are none, and no
   assert.equal(users, undefined);
   assert.match(told, /^the daemon's own, for all: /);
   assert.equal(hindrance, undefined);
+});
+
+test("what a machine's user could not read is a reason to have none", {
+  skip: process.getuid?.() === 0 ? false : 'only a daemon of root has any',
+}, () => {
+  const directory = mkdtempSync(join(tmpdir(), 'users-'));
+  try {
+    const plan = () =>
+      planUsers(undefined, { root: '/r', kvm: false, files: [directory, join(directory, 'none')] });
+    assert.match(plan().hindrance ?? '', /users-\S+ is not readable by all users/);
+    chmodSync(directory, 0o711);
+    assert.equal(plan().hindrance, undefined);
+    assert.match(plan().told, /^one each, of \d+ to \d+$/);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });

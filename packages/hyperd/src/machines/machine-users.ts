@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
-import { HyperError, messageOf } from '../errors.ts';
+import { HyperError } from '../errors.ts';
 import type { ConfinementMeasure } from './machine.ts';
 
 /** A user of the host that is no person's, for the process of one machine. */
@@ -138,6 +138,7 @@ function isOpenToAll(path: string): boolean {
     const wanted = found.isDirectory() ? 0o001 : 0o004;
     return (found.mode & wanted) === wanted;
   } catch (error) {
-    throw new Error(`look at ${path}: ${messageOf(error)}`, { cause: error });
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true; // nobody reads it
+    throw error;
   }
 }
