@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -30,6 +30,41 @@ async function started(on: TestDaemon, pod: string, script: string): Promise<voi
 async function stateOf(pod: string): Promise<{ readonly phase: string; readonly message: string }> {
   const [info] = JSON.parse((await daemon.hyperctl(['inspect', pod])).stdout);
   return info.status;
+}
+
+interface SmallDisk extends Disposable {
+  readonly path: string;
+  /** A daemon's runner: on the disk, whenever it is started. */
+  readonly runner: readonly string[];
+  run(command: string): void;
+  /** To the last block. */
+  fill(): void;
+  /** Takes away what `fill` has made. */
+  empty(): void;
+}
+
+/** A disk that only the processes see that `runner` runs, mounted by `script` at "$0". */
+async function smallDisk(directory: string, script: string): Promise<SmallDisk> {
+  const path = join(directory, 'disk');
+  const mount = `mkdir "$0" && ${script} && echo mounted && exec sleep 1000`;
+  const holder = spawn('unshare', ['-m', 'sh', '-ec', mount, path]);
+  await once(holder.stdout, 'data');
+  const runner = ['nsenter', '-t', `${holder.pid}`, '-m'];
+  const run = (command: string): string =>
+    spawnSync('nsenter', [...runner.slice(1), 'sh', '-c', command], { encoding: 'utf8' }).stdout;
+  return {
+    ...{ path, runner, run },
+    fill() {
+      // More than once: a file system may keep some for a file that is being written.
+      const free = `stat -f -c %a ${path}`;
+      const left = run(
+        `for i in $(seq 50); do cat /dev/zero >> ${path}/fill; sync -f ${path}; [ $(${free}) = 0 ] && break; done; ${free}`,
+      );
+      assert.ok(Number(left) < 256, `${left} blocks are left`); // that ext4 gives to nobody
+    },
+    empty: () => void run(`rm ${path}/fill`),
+    [Symbol.dispose]: () => void holder.kill('SIGKILL'),
+  };
 }
 
 /** The counter's lines, which have to be all of them. */
@@ -110,16 +145,13 @@ test('a full disk is told; what runs goes on, nothing of its output is lost, and
   skip: process.getuid?.() !== 0 && 'mounting a small disk needs root',
 }, async () => {
   const directory = mkdtempSync(join(tmpdir(), 'full-'));
-  const mount =
-    'mkdir "$0" && truncate -s 400M "$0.img" && mkfs.ext4 -q -m 0 "$0.img" && mount -o loop "$0.img" "$0" && exec "$@"';
-  const small = join(directory, 'disk');
-  const runner = ['unshare', '-m', 'sh', '-ec', mount, small];
-  await using full = await startDaemon({ runner, root: join(small, 'r') });
-  const onDisk = (command: string) =>
-    spawnSync('nsenter', ['-t', `${full.process.pid}`, '-m', 'sh', '-c', command], { encoding: 'utf8' });
+  const ext4 = 'truncate -s 400M "$0.img" && mkfs.ext4 -q -m 0 "$0.img" && mount -o loop "$0.img" "$0"';
+  using disk = await smallDisk(directory, ext4);
+  await using full = await startDaemon({ runner: disk.runner, root: join(disk.path, 'r') });
   try {
     await started(full, 'writer', COUNTER);
-    await full.hyperctl(['create', '--name', 'waiting', 'busybox', 'sleep', '1000']);
+    for (const name of ['waiting', 'unused'])
+      await full.hyperctl(['create', '--name', name, 'busybox', 'sleep', '1000']);
     const archive = join(directory, 'image.tar');
     writeFileSync(archive, layoutArchive(image));
     await full.hyperctl(['exec', 'writer', 'busybox', 'sync']);
@@ -127,7 +159,7 @@ test('a full disk is told; what runs goes on, nothing of its output is lost, and
       'echo begun; read go; busybox dd if=/dev/zero of=/big bs=1M count=4; busybox sync; echo kept';
     const filling = full.spawnHyperctl(['exec', '-i', 'writer', 'sh', '-c', write]);
     await once(filling.stdout as NodeJS.ReadableStream, 'data');
-    onDisk(`dd if=/dev/zero of=${small}/fill bs=4k`);
+    disk.fill();
     const filled = collect(filling, 'go\n');
 
     const load = await full.hyperctl(['load', '-i', archive, '-n', 'more']);
@@ -141,12 +173,68 @@ test('a full disk is told; what runs goes on, nothing of its output is lost, and
     await new Promise((resolve) => setTimeout(resolve, 2_000)); // output that does not fit
     const before_ = await counted(full, 'writer');
 
-    onDisk(`rm ${small}/fill`);
+    disk.empty();
     await eventually('the log goes on', async () => (await counted(full, 'writer')) > before_ + 10);
     assert.equal((await filled).stdout, 'kept\n', 'a pod whose disk has no room waits for it');
     const again = await full.hyperctl(['start', 'waiting']);
     assert.equal(again.code, 0, again.stderr);
     assert.equal((await full.hyperctl(['load', '-i', archive, '-n', 'more'])).code, 0);
+
+    await full.terminate();
+    disk.fill();
+    await full.restart();
+    const removal = await full.hyperctl(['rm', 'unused']);
+    assert.equal(removal.code, 0, removal.stderr);
+    disk.empty();
+    assert.doesNotMatch((await full.hyperctl(['doctor'])).stdout, /^ {2}wrong: (?!the disk)/m);
+  } finally {
+    await full[Symbol.asyncDispose]();
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
+test('on a disk that is full to the last byte a daemon starts and things can be removed, and then all works again', {
+  skip: process.getuid?.() !== 0 && 'mounting a small disk needs root',
+}, async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'full-'));
+  using disk = await smallDisk(directory, 'mount -t tmpfs -o size=300M none "$0"');
+  await using full = await startDaemon({ runner: disk.runner, root: join(disk.path, 'r') });
+  const does = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await full.hyperctl(args);
+    assert.equal(code, 0, `${args.join(' ')}: ${stderr}`);
+    return stdout;
+  };
+  try {
+    const archive = join(directory, 'image.tar');
+    writeFileSync(archive, layoutArchive(image));
+    await started(full, 'runs', COUNTER);
+    await started(full, 'stays', COUNTER);
+    await does('create', '--name', 'waits', 'busybox', 'sleep', '1000');
+    await does('load', '-i', archive, '-n', 'more');
+    await does('volume', 'create', 'kept');
+
+    disk.fill();
+    const refused = await full.hyperctl(['create', '--name', 'new', 'busybox']);
+    assert.match(refused.stderr, /no space is left on the disk of the daemon \(the state database\)/);
+    for (const args of [
+      ['volume', 'rm', 'kept'],
+      ['rm', 'waits'],
+      ['rmi', 'more'],
+    ])
+      await does(...args);
+    await full.terminate();
+    disk.fill();
+    await full.restart();
+    disk.fill();
+    await does('rm', 'runs');
+    assert.doesNotMatch(await does('list'), /waits|runs|new/);
+    assert.doesNotMatch(await does('images'), /more/);
+    assert.doesNotMatch(await does('volume', 'ls'), /kept/);
+    const before_ = await counted(full, 'stays');
+
+    disk.empty();
+    await eventually('the others go on', async () => (await counted(full, 'stays')) > before_ + 10);
+    await started(full, 'new', COUNTER);
     assert.doesNotMatch((await full.hyperctl(['doctor'])).stdout, /^ {2}wrong: (?!the disk)/m);
   } finally {
     await full[Symbol.asyncDispose]();

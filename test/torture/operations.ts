@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { layerTar } from '../support/images.ts';
+import { layerTar, layoutArchive } from '../support/images.ts';
 import type { World } from './world.ts';
 
 /** Something that a client asks for, and that is done wholly or not at all. */
@@ -30,6 +30,8 @@ const HOST_PORT = `${20_000 + (process.pid % 10_000)}`;
 const NETWORK = 'apart';
 const BUILT = 'built:latest';
 const COMMITTED = 'committed:latest';
+const LOADED = 'loaded:latest';
+const ARCHIVE = layoutArchive({ layers: [[{ name: 'f', type: 'file', data: 'y'.repeat(200_000) }]] });
 const DOCKERFILE = 'FROM busybox\nCOPY f /f\nRUN echo made > /made\nENV A=b\n';
 
 /** Has a file, a volume and, where there are bridges, an address and a published port: all that can be left behind. */
@@ -150,6 +152,25 @@ export const OPERATIONS: readonly Operation[] = [
       return all(client.images.pull(image));
     },
     isDone: (world) => hasImage(world, world.image),
+    undo: (world) => removeImage(world, world.image),
+  },
+  {
+    name: 'load an image',
+    run: ({ client }, begin) => {
+      begin();
+      return all(client.images.load(Readable.from([ARCHIVE]), { name: LOADED }));
+    },
+    isDone: (world) => hasImage(world, LOADED),
+    undo: (world) => removeImage(world, LOADED),
+  },
+  {
+    name: 'remove an image',
+    setUp: ({ client, image }) => all(client.images.pull(image)),
+    run: ({ client, image }, begin) => {
+      begin();
+      return client.images.remove(image);
+    },
+    isDone: async (world) => !(await hasImage(world, world.image)),
     undo: (world) => removeImage(world, world.image),
   },
   {

@@ -35,7 +35,7 @@ async function main(): Promise<void> {
       continue;
     }
     findings.push(
-      ...(await torture(operation, {
+      ...(await torture([operation], {
         choose: (points) =>
           points.filter((point, index) => index % step === 0 && point.includes(values.point)),
         ...(values.error !== undefined && { error: values.error }),

@@ -36,7 +36,7 @@ export function cacheKey(...parts: readonly unknown[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 
-export function createBuildCache({ db, transact }: State): BuildCache {
+export function createBuildCache({ db, transact, toRemove }: State): BuildCache {
   const get = db.prepare('SELECT * FROM build_cache WHERE key = ?');
   const use = db.prepare('UPDATE build_cache SET used_at = ? WHERE key = ?');
   const put = db.prepare(
@@ -71,17 +71,20 @@ export function createBuildCache({ db, transact }: State): BuildCache {
       layers.all().map((row) => ({ diffId: row.diff_id as Digest, digest: row.digest as Digest })),
     prune({ maxBytes, maxAgeMs }) {
       const oldest = Date.now() - maxAgeMs;
-      const kept = new Set<unknown>();
-      let [bytes, removed] = [0, 0];
-      transact(() => {
+      let removed = 0;
+      const work = (): void => {
+        const kept = new Set<unknown>();
+        let bytes = 0;
+        removed = 0;
         for (const [key, time] of used) use.run(time, key);
-        used.clear();
         for (const row of byUse.all()) {
           if (!kept.has(row.diff_id)) bytes += row.size_bytes as number;
           if ((row.used_at as number) >= oldest && bytes <= maxBytes) kept.add(row.diff_id);
           else removed += Number(remove.run(row.key as string).changes);
         }
-      });
+      };
+      toRemove(() => transact(work));
+      used.clear();
       return removed;
     },
     usage() {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, isHyperError, messageOf } from '../errors.ts';
+import { toldOf } from '../host-failure.ts';
 import type { Digest, PodId } from '../ids.ts';
 import type { BaseImage, ImageAssembly } from '../images/assembly/assembly.ts';
 import { parsePlatform } from '../images/image-files.ts';
@@ -267,9 +268,7 @@ class Builds implements BuildService {
 
   #errorOf(error: unknown, signal: AbortSignal): unknown {
     if (signal.aborted) return new HyperError('canceled', 'build: canceled', { cause: error });
-    if ((error as NodeJS.ErrnoException).code === 'ENOSPC')
-      return new HyperError('limit', 'build: no space is left on the disk', { cause: error });
-    return error;
+    return toldOf(error, 'build');
   }
 
   /** What the build has left behind, and what has become too much. */

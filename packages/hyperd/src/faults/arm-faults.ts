@@ -5,6 +5,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
 import { DatabaseSync, StatementSync } from 'node:sqlite';
+import { getSystemErrorMessage } from 'node:util';
 import { FaultCounter, parseFaultPlan } from './fault-plan.ts';
 import { faultPoint, listenAtFaultPoints } from './fault-point.ts';
 
@@ -22,10 +23,15 @@ const BY_PATH = [
   'copyFile',
 ];
 const BY_PATH_SYNC = [...BY_PATH, 'chmod', 'chown'].map((name) => `${name}Sync`);
-/** What of an open file. */
-const BY_HANDLE = ['sync', 'datasync', 'truncate'];
+/** What of an open file, and what its points are called. */
+const BY_HANDLE = {
+  ...{ sync: 'sync', datasync: 'sync', truncate: 'truncate' },
+  ...{ write: 'write', writev: 'write', writeFile: 'write', appendFile: 'write' },
+};
 const BY_DESCRIPTOR_SYNC = ['writeSync', 'ftruncateSync', 'fsyncSync', 'fdatasyncSync'];
 const WRITES = /[wax+]/;
+
+const originalOpen = fs.openSync;
 
 type Callable = (...args: unknown[]) => unknown;
 type Methods = Record<string, Callable>;
@@ -66,6 +72,7 @@ export function armFaults(setting: string): void {
 function wrapFiles(): void {
   const [promises, sync] = [fs.promises as unknown as Methods, fs as unknown as Methods];
   for (const name of BY_PATH) wrapAsync(promises, name, (path) => `${name} ${placeOf(path)}`);
+  leavePart(promises);
   for (const name of BY_PATH_SYNC) wrap(sync, name, (path) => `${name} ${placeOf(path)}`);
   for (const name of BY_DESCRIPTOR_SYNC)
     wrap(sync, name, (descriptor) => (Number(descriptor) > 2 ? name : undefined)); // 2: the daemon's own log
@@ -77,9 +84,22 @@ function wrapFiles(): void {
   const open = promises.open as unknown as (path: string) => Promise<fs.promises.FileHandle>;
   void open('/dev/null').then(async (file) => {
     const methods = Object.getPrototypeOf(file) as Methods;
-    for (const name of BY_HANDLE) wrapAsync(methods, name, () => `${name} file`);
+    for (const [name, called] of Object.entries(BY_HANDLE)) wrapAsync(methods, name, () => `${called} file`);
     await file.close();
   });
+}
+
+/** A file that cannot be written whole is there nevertheless, with a part of what it was to hold. */
+function leavePart(promises: Methods): void {
+  const faulty = promises.writeFile as Callable;
+  promises.writeFile = async (path, ...rest) => {
+    try {
+      return await faulty(path, ...rest);
+    } catch (error) {
+      if (isPlanned(error)) fs.closeSync(originalOpen(path as string, 'w'));
+      throw error;
+    }
+  };
 }
 
 function wrapProcesses(): void {
@@ -138,15 +158,25 @@ function placeOf(path: unknown): string {
     .slice(-2)
     .map((name) =>
       name
-        .replace(/[0-9a-f]{12,}/g, '*')
+        .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{12,}/g, '*')
         .replace(/^(vm|pod)-\w+$/, '$1-*')
+        .replace(/^(scratch-\d+)-\w+/, '$1-*')
         .replace(/-\w{6}$/, '-*') // of mkdtemp
         .replace(/\d+/g, '*'),
     )
     .join('/');
 }
 
+const planned = new WeakSet<object>();
+
 function systemError(code: string, name: string): NodeJS.ErrnoException {
   const errno = constants.errno[code as keyof typeof constants.errno] ?? constants.errno.EIO;
-  return Object.assign(new Error(`${code}: planned for a test, ${name}`), { code, errno: -errno });
+  const said = `${code}: ${getSystemErrorMessage(-errno)}, ${name} (planned for a test)`;
+  const error = Object.assign(new Error(said), { code, errno: -errno, syscall: name });
+  planned.add(error);
+  return error;
+}
+
+function isPlanned(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && planned.has(error);
 }

@@ -150,9 +150,9 @@ class ArchiveReader implements ArchiveFiles, AsyncDisposable {
   }
 
   async #end(reader: FileReader): Promise<void> {
-    this.#current = undefined;
-    const place = this.#entries.get(reader.name);
     const file = await reader.finish();
+    this.#current = undefined; // not before: where it fails, it is to be disposed of
+    const place = this.#entries.get(reader.name);
     if (place) Object.assign(place, { file, draft: reader.draft });
   }
 

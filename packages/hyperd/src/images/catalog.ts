@@ -103,9 +103,11 @@ export class Catalog {
         `conflict: unable to delete ${shortId(record.id)} (must be forced) - image is referenced in multiple repositories`,
       );
     }
-    this.#records.removeNames(names);
     const removals: Removal[] = names.map((name) => ({ untagged: familiar(parseReference(name)) }));
-    if (using.length > 0) return removals; // its stopped containers can be started again; a prune takes it when they are gone
+    if (using.length > 0) {
+      this.#records.removeNames(names);
+      return removals; // its stopped containers can be started again; a prune takes it when they are gone
+    }
     this.#records.remove(record.id);
     return [...removals, { deleted: record.id }];
   }

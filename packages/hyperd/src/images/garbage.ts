@@ -1,3 +1,4 @@
+import { isOutOfRoom } from '../host-failure.ts';
 import type { Digest } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import { readStoredImage } from './image-files.ts';
@@ -20,20 +21,42 @@ export interface Collected {
   readonly otherLayers: () => Iterable<{ readonly diffId: Digest; readonly digest: Digest }>;
 }
 
-/** Removes blobs, layers and rootfs images that no image needs and nobody holds. */
+/**
+ * Removes blobs, layers and rootfs images that no image needs and nobody holds. What a full disk does not let go is tried again after the rest, which makes
+ * room.
+ */
 export async function collectGarbage(parts: Collected): Promise<void> {
   await parts.holds.collect(async () => {
     const needed = await neededBy(parts);
     if (!needed) return;
-    const { store, layers, rootfs, holds } = parts;
+    const { store, layers, rootfs, sources, holds } = parts;
+    const removals: Removal[] = [];
     for (const chainId of rootfs.list())
-      if (!needed.chains.has(chainId)) await holds.remove(chainId, () => rootfs.remove(chainId));
+      if (!needed.chains.has(chainId))
+        removals.push(() => holds.remove(chainId, () => rootfs.remove(chainId)));
     for (const { diffId } of layers.list())
-      if (!needed.layers.has(diffId)) await holds.remove(diffId, () => layers.remove(diffId));
+      if (!needed.layers.has(diffId)) removals.push(() => holds.remove(diffId, () => layers.remove(diffId)));
     for (const digest of await store.list())
-      if (!needed.blobs.has(digest)) await holds.remove(digest, () => store.remove(digest));
-    parts.sources.keepOnly(needed.blobs);
+      if (!needed.blobs.has(digest)) removals.push(() => holds.remove(digest, () => store.remove(digest)));
+    removals.push(async () => sources.keepOnly(needed.blobs));
+    for (const removal of await withoutRoom(removals)) await removal();
   });
+}
+
+type Removal = () => Promise<void>;
+
+/** Does them in order; resolves with those for which there was no room. */
+async function withoutRoom(removals: readonly Removal[]): Promise<readonly Removal[]> {
+  const left: Removal[] = [];
+  for (const removal of removals) {
+    try {
+      await removal();
+    } catch (error) {
+      if (!isOutOfRoom(error)) throw error;
+      left.push(removal);
+    }
+  }
+  return left;
 }
 
 interface Needed {

@@ -207,7 +207,8 @@ export class RootfsImages {
       const path = this.#path(chainId, 'erofs');
       this.#rows.put(chainId, await sealFile(path, digestOf(await readFile(path)), metadataBytes));
     } catch (error) {
-      for (const path of [draft, `${draft}.vmdk`]) await rm(path, { force: true });
+      const written = this.#rows.get(chainId) ? [] : this.files(chainId); // without a row they would be strays
+      for (const path of [draft, `${draft}.vmdk`, ...written]) await rm(path, { force: true });
       throw error;
     }
   }
@@ -257,7 +258,7 @@ async function readText(path: string): Promise<string | undefined> {
   }
 }
 
-function rowsOf({ db }: State) {
+function rowsOf({ db, toRemove }: State) {
   const get = db.prepare('SELECT * FROM rootfs WHERE chain_id = ?');
   const all = db.prepare('SELECT * FROM rootfs');
   const remove = db.prepare('DELETE FROM rootfs WHERE chain_id = ?');
@@ -279,7 +280,7 @@ function rowsOf({ db }: State) {
       put.run(chainId, digest, sizeBytes, seenAs);
     },
     remove(chainId: Digest): void {
-      remove.run(chainId);
+      toRemove(() => remove.run(chainId));
     },
     all: () => all.all().map((row) => ({ chainId: row.chain_id as Digest, seal: sealOf(row) })),
   };

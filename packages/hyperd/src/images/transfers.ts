@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { HyperError, messageOf } from '../errors.ts';
 import type { Events } from '../events/index.ts';
+import { toldOf } from '../host-failure.ts';
 import type { Digest } from '../ids.ts';
 import { runConfigOf } from '../oci/documents.ts';
 import type { ResolvedImage } from '../oci/image-config.ts';
@@ -82,7 +83,7 @@ export class ImageTransfers {
       const names = reference.digest === undefined ? [canonical(reference), byDigest] : [byDigest];
       await this.#finish(image, names, held, { onProgress: progress, ...(signal && { signal }) });
       const blobs = [image.id, ...image.manifest.layers.map((layer) => layer.digest)];
-      this.#parts.sources.add(blobs, reference.domain, reference.path);
+      this.#noteSources(blobs, reference);
       this.#events.image({ id: image.id, name: familiar(reference) }, 'pull');
       progress({ status: `Digest: ${digest}` });
       const news = known === image.id ? 'Image is up to date' : 'Downloaded newer image';
@@ -231,9 +232,16 @@ export class ImageTransfers {
       });
       if (signal?.aborted && !(error instanceof HyperError))
         throw new HyperError('canceled', `${what}: canceled`, { cause: error });
-      if ((error as NodeJS.ErrnoException).code === 'ENOSPC')
-        throw new HyperError('limit', `${what}: no space is left on the disk`, { cause: error });
-      throw error;
+      throw toldOf(error, what);
+    }
+  }
+
+  /** Spares a later push something; the pull has succeeded without it. */
+  #noteSources(blobs: readonly Digest[], { domain, path }: Reference): void {
+    try {
+      this.#parts.sources.add(blobs, domain, path);
+    } catch (error) {
+      this.#parts.logger.warn({ err: messageOf(error) }, 'note where blobs are from');
     }
   }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { HyperError, messageOf } from '../errors.ts';
 import type { Events } from '../events/index.ts';
 import type { ConnectAgent } from '../guest/index.ts';
+import { isOutOfRoom } from '../host-failure.ts';
 import { type MachineId, newMachineId } from '../ids.ts';
 import type { Logger } from '../logger.ts';
 import type { State } from '../state/database.ts';
@@ -249,7 +250,7 @@ class Machines implements MachineService {
     try {
       return await this.#live.start(record, request, { source: template ? 'clone' : 'boot', template });
     } catch (error) {
-      if (signal?.aborted || !template) throw error;
+      if (signal?.aborted || !template || isOutOfRoom(error)) throw error; // a boot needs more room, not less
       const reason = messageOf(error);
       this.#failedClones++;
       this.#lastCloneFailure = reason;

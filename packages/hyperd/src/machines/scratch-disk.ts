@@ -29,6 +29,16 @@ export function createScratchDisks(root: string): ScratchDisks {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     for (const name of await readdir(directory)) await rm(join(directory, name), { force: true }); // of other versions
     const draft = `${template}.tmp`;
+    try {
+      await make(draft);
+      await rename(draft, template);
+    } catch (error) {
+      await rm(draft, { force: true });
+      throw error;
+    }
+  }
+
+  async function make(draft: string): Promise<void> {
     await writeFile(draft, '');
     await truncate(draft, SCRATCH_SIZE_BYTES);
     // A small journal keeps the copy small; nodiscard, as the file is all holes. Tables that are known to be zeros are not filled with them by the
@@ -37,7 +47,6 @@ export function createScratchDisks(root: string): ScratchDisks {
       ...['-q', '-F', '-m', '0', '-i', '32768', '-J', 'size=8', '-E'],
       ...['assume_storage_prezeroed=1,lazy_journal_init=1,nodiscard', draft],
     ]);
-    await rename(draft, template);
   }
 
   return {

@@ -46,7 +46,7 @@ export function createNetworkRecords(state: State): NetworkRecords {
       });
     },
     remove({ id }) {
-      remove.run(id);
+      state.toRemove(() => remove.run(id));
     },
     networks,
     insertAttachment(attachment) {
@@ -60,7 +60,7 @@ export function createNetworkRecords(state: State): NetworkRecords {
       });
     },
     removeAttachment({ id }) {
-      removeAttachment.run(id);
+      state.toRemove(() => removeAttachment.run(id));
     },
     attachments() {
       const byId = new Map(networks().map((network) => [network.id, network]));

@@ -15,6 +15,7 @@ export async function copyResolver(path: string, logger: Logger): Promise<Dispos
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
   const copy = async (): Promise<void> => {
     const text = await readFile(RESOLV_CONF, 'utf8').catch(() => ''); // a host without one has no servers
+    if ((await readFile(path, 'utf8').catch(() => undefined)) === text) return; // a full disk does not keep a daemon from starting
     await writeFile(`${path}.tmp`, text, { mode: 0o644 });
     await rename(`${path}.tmp`, path);
   };

@@ -1,10 +1,10 @@
 import type { Digest } from '../ids.ts';
 import type { Machine } from '../machines/machine.ts';
-import type { StartPlace } from './container.ts';
 import { identityOf } from './identity.ts';
 import { POWEROFF_GRACE_MS, type PodContext } from './pod-context.ts';
 import { PodDisks } from './pod-disks.ts';
 import type { PodRecord } from './pod-records.ts';
+import type { StartPlace } from './start-spec.ts';
 
 /** What is borrowed a machine for. */
 export interface Borrowing {

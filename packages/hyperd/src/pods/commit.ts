@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { HyperError } from '../errors.ts';
+import { toldOf } from '../host-failure.ts';
 import type { Digest } from '../ids.ts';
 import { applyChanges, type ConfigDraft } from '../images/changes.ts';
 import type { ImageService } from '../images/image-service.ts';
@@ -43,8 +44,22 @@ export function parseCommitConfig(json: unknown): CommitConfig {
   return readJson(ConfigSchema, json ?? {}, 'config');
 }
 
-/** Makes an image of a container: its image's layers, and one of what it has changed, with its configuration. */
+/** Makes an image of a container: its image's layers, and one of what it has changed, with its configuration. Nothing is left of one that fails. */
 export async function commitContainer(
+  pod: Pod,
+  container: Container,
+  images: ImageService,
+  options: CommitOptions,
+): Promise<Digest> {
+  try {
+    return await makeImage(pod, container, images, options);
+  } catch (error) {
+    await images.collectGarbage().catch(() => undefined); // else the next collection gets it
+    throw toldOf(error, `commit container "${container.record.name}"`);
+  }
+}
+
+async function makeImage(
   pod: Pod,
   container: Container,
   images: ImageService,

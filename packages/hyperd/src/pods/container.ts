@@ -5,10 +5,8 @@ import {
   CommandError,
   type ExitStatus,
   type GuestAgent,
-  type GuestMount,
   type GuestProcess,
   type GuestProcessState,
-  type InjectedFile,
   layerTar,
   MOUNT_STUBS,
   type OutputSink,
@@ -26,7 +24,7 @@ import type { ContainerRecord, PodRecords, StreamOffsets } from './pod-records.t
 import type { ClientStreams, ContainerView } from './pod-service.ts';
 import { planRestart } from './restart.ts';
 import { endOfOutput, Session } from './session.ts';
-import { builtinOf, processOf, startOf } from './start-spec.ts';
+import { builtinOf, processOf, type StartPlace, startOf } from './start-spec.ts';
 import { imageVolumesOf } from './volume-plan.ts';
 
 /** How long SIGKILL may take, in ms, before the container counts as stuck. */
@@ -44,16 +42,6 @@ export interface ContainerContext {
   readonly onExit: (container: Container) => void;
 }
 
-/** What the pod's machine gives to a container's start. */
-export interface StartPlace {
-  readonly agent: GuestAgent;
-  readonly rootfsDisk: string;
-  readonly scratchDisk: string;
-  readonly processId: number;
-  readonly files: readonly InjectedFile[];
-  readonly mounts?: readonly GuestMount[];
-}
-
 /**
  * One container of a pod: its record, its current or next session, its execs. Owned by its pod, which serializes start, adopt
  * and loss; attach, wait and exec may come at any time.
@@ -67,6 +55,8 @@ export class Container {
   #process: GuestProcess | undefined;
   /** Somebody asked it to end: its restart policy does not count then. */
   #isAsked = false;
+  /** Of the latest start that failed. */
+  #startFailure: unknown;
   /** Resolved, and made anew, whenever it ends. */
   #ended = Promise.withResolvers<void>();
   #isClosed = false;
@@ -109,26 +99,33 @@ export class Container {
   async start(place: StartPlace, onOutput?: () => void): Promise<void> {
     const session = this.#nextSession();
     session.onOutput = onOutput;
-    const log = this.#openLog();
-    const logBase = log.offsets();
-    session.keepIn(log, logBase);
-    this.#save({ processId: place.processId, logBase });
-    this.#isAsked = false;
-    const wasRestarted = this.#restarts;
     try {
+      const log = this.#openLog();
+      const logBase = log.offsets();
+      session.keepIn(log, logBase);
+      this.#save({ processId: place.processId, logBase });
+      this.#isAsked = false;
+      const wasRestarted = this.#restarts;
       const process = await place.agent.startContainer(startOf(this.#record, place), session);
       this.#save({ state: { phase: 'running', startedAt: Date.now(), restarts: wasRestarted } });
       this.#context.events.container(this.#record, 'start');
       session.bind(process);
       this.#watch(process, place.agent, session);
     } catch (error) {
-      const exitCode = error instanceof CommandError ? error.exitCode : 125;
-      session.abandon(`start container "${this.#record.name}": ${messageOf(error)}`);
-      // What has never run is not tried again: its error goes to whoever asked.
-      if (wasRestarted === 0) this.#isAsked = true;
-      this.#finish({ exitCode, signal: 0, startedAt: undefined, message: messageOf(error) });
+      this.failStart(error);
       throw error;
     }
+  }
+
+  /** Its start has failed, here or on the way here: it ends with that. Repeatable. */
+  failStart(error: unknown): void {
+    if (this.#startFailure === error) return;
+    this.#startFailure = error;
+    const exitCode = error instanceof CommandError ? error.exitCode : 125;
+    this.#session.abandon(`start container "${this.#record.name}": ${messageOf(error)}`);
+    // What has never run is not tried again: its error goes to whoever asked.
+    if (this.#restarts === 0) this.#isAsked = true;
+    this.#finish({ exitCode, signal: 0, startedAt: undefined, message: messageOf(error) });
   }
 
   /**

@@ -2,8 +2,9 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { archiveTar, extractTar, type StartBuiltin } from '../guest/index.ts';
 import type { ContainerId } from '../ids.ts';
-import type { Container, StartPlace } from './container.ts';
+import type { Container } from './container.ts';
 import type { Sequence } from './sequence.ts';
+import type { StartPlace } from './start-spec.ts';
 
 /** What work on files needs of its pod. */
 export interface FilesOfPod {

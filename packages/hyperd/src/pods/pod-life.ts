@@ -72,7 +72,7 @@ export class PodLife {
     const isSoon = spec === undefined && (state === undefined || isAlive(state));
     // An end comes whether it can be written or not; anything else has not happened where it cannot.
     const isFact = spec === undefined && (state === undefined || ['ended', 'stopping'].includes(state.phase));
-    this.#records.savePod(record, { isSoon, isFact });
+    this.#records.savePod(record, { isSoon, isFact, isRemoval: state?.phase === 'removing' });
     this.#record = record;
   }
 }

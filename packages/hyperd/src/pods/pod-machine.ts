@@ -8,7 +8,7 @@ import { hostResolver } from '../networks/host-resolver.ts';
 import { adoptProcesses } from './adopt-processes.ts';
 import { guestServices } from './balancing.ts';
 import { withBorrowedMachine } from './borrowed-machine.ts';
-import type { Container, StartPlace } from './container.ts';
+import type { Container } from './container.ts';
 import { etcFiles } from './etc-files.ts';
 import { identityOf } from './identity.ts';
 import { POWEROFF_GRACE_MS, type PodContext } from './pod-context.ts';
@@ -20,7 +20,7 @@ import type { ContainerRecord } from './pod-records.ts';
 import { PodVolumes } from './pod-volumes.ts';
 import type { PortMapping } from './spec/pod-spec.ts';
 import type { PortSelector } from './spec/port-mapping.ts';
-import { builtinOf } from './start-spec.ts';
+import { builtinOf, type StartPlace } from './start-spec.ts';
 import type { StartRecorder } from './start-trace.ts';
 
 /** Of one start of a pod. */

@@ -39,6 +39,8 @@ export interface SaveOptions {
   readonly isSoon?: boolean;
   /** It tells what has happened: where the disk has no room for it, it is stored later, and nothing is thrown. */
   readonly isFact?: boolean;
+  /** It begins a removal: it has to be possible on a full disk, too. */
+  readonly isRemoval?: boolean;
 }
 
 /** Rows of pods and containers. Every call is one transaction, and durable unless it says otherwise. */
@@ -90,11 +92,16 @@ export function createPodRecords(state: State): PodRecords {
   };
 
   /** A row is written whole: it holds what was owed of it. */
-  const save = (key: string, update: () => void, { isSoon = false, isFact = false }: SaveOptions): void => {
+  const save = (
+    key: string,
+    update: () => void,
+    { isSoon = false, isFact = false, isRemoval = false }: SaveOptions,
+  ): void => {
     const write = isSoon ? () => state.withoutSync(update) : update;
     if (isFact) state.owed.note(key, write);
     else {
-      write();
+      if (isRemoval) state.toRemove(write);
+      else write();
       state.owed.forget(key);
     }
   };
@@ -132,11 +139,11 @@ export function createPodRecords(state: State): PodRecords {
       save(`container ${c.id}`, update, options);
     },
     remove(pod) {
-      deletePod.run(pod);
+      state.toRemove(() => deletePod.run(pod));
       state.owed.forget(`pod ${pod}`);
     },
     removeContainer(container) {
-      deleteContainer.run(container);
+      state.toRemove(() => deleteContainer.run(container));
       state.owed.forget(`container ${container}`);
     },
     all() {

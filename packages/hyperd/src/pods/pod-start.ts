@@ -1,4 +1,5 @@
 import { HyperError, messageOf } from '../errors.ts';
+import { toldOf } from '../host-failure.ts';
 import type { Machine } from '../machines/machine.ts';
 import type { Container } from './container.ts';
 import type { PodFiles } from './pod-files.ts';
@@ -90,7 +91,8 @@ export class PodStart {
       life.apply({ type: 'started', at: startedAt });
       return failures;
     } catch (error) {
-      const reason = signal.aborted ? new HyperError('canceled', `start pod "${life.id}": canceled`) : error;
+      const what = `start pod "${life.id}"`;
+      const reason = signal.aborted ? new HyperError('canceled', `${what}: canceled`) : toldOf(error, what);
       await shutdown.end('failed', messageOf(reason), 0);
       throw reason;
     } finally {
@@ -119,8 +121,13 @@ export class PodStart {
 
   async #one(container: Container, onOutput?: () => void): Promise<void> {
     this.#pod.restarts.clear(container);
-    await this.#pod.files.put(container);
-    await this.#pod.machine.start(container, onOutput);
+    try {
+      await this.#pod.files.put(container);
+      await this.#pod.machine.start(container, onOutput);
+    } catch (error) {
+      container.failStart(error);
+      throw error;
+    }
   }
 
   async #settle(failures: readonly unknown[]): Promise<void> {

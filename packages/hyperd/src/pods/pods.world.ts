@@ -53,6 +53,7 @@ export class World {
       transact: (work) => work(),
       examine: () => [],
       owed: new OwedWrites(),
+      toRemove: (work) => work(),
       withoutSync: (work) => work(),
       [Symbol.dispose]: () => db.close(),
     };

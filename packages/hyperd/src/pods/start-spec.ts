@@ -1,6 +1,15 @@
-import type { ContainerStart, ProcessSpec } from '../guest/index.ts';
-import type { StartPlace } from './container.ts';
+import type { ContainerStart, GuestAgent, GuestMount, InjectedFile, ProcessSpec } from '../guest/index.ts';
 import type { ContainerRecord } from './pod-records.ts';
+
+/** What the pod's machine gives to a container's start. */
+export interface StartPlace {
+  readonly agent: GuestAgent;
+  readonly rootfsDisk: string;
+  readonly scratchDisk: string;
+  readonly processId: number;
+  readonly files: readonly InjectedFile[];
+  readonly mounts?: readonly GuestMount[];
+}
 
 /** What the guest is told of a container's start. */
 export function startOf(record: ContainerRecord, place: StartPlace): ContainerStart {

@@ -1,12 +1,15 @@
 import { chmodSync, existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { HyperError, messageOf } from '../errors.ts';
+import { hostFailure, isOutOfRoom } from '../host-failure.ts';
 import type { Ailment } from '../upkeep/index.ts';
 import { LaterSync } from './later-sync.ts';
 import { MIGRATIONS } from './migrations.ts';
 import { OwedWrites } from './owed-writes.ts';
+import { Reserve } from './reserve.ts';
 
+const SQLITE_BUSY = 5;
 const MAX_FAULTS = 5;
 const DAMAGE_ADVICE =
   'put a copy of it back, or what "sqlite3 state.db .recover" can save; or move it away to begin with nothing: pods are forgotten then and their machines end, volumes stay';
@@ -21,6 +24,8 @@ export interface State extends Disposable {
   transact<T>(work: () => T): T;
   /** Writes of what has happened already. */
   readonly owed: OwedWrites;
+  /** Runs `work`, which writes so that something can be removed: where the disk is full, in the room that is kept for that. */
+  toRemove<T>(work: () => T): T;
   /** What is wrong with the database's file. */
   examine(): Ailment[];
   /**
@@ -36,25 +41,15 @@ export interface State extends Disposable {
  */
 export function openState(root: string): State {
   mkdirSync(root, { recursive: true, mode: 0o711 });
-  const lock = holdLock(root);
-  const db = new DatabaseSync(join(root, 'state.db'));
-  try {
-    closeToOthers(root);
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;');
-    requireWhole(db);
-    migrate(db);
-  } catch (error) {
-    db.close();
-    lock.close();
-    if (error instanceof HyperError) throw error;
-    throw new HyperError(
-      'corrupt',
-      `open state database ${join(root, 'state.db')}: ${messageOf(error)}; ${DAMAGE_ADVICE}`,
-      {
-        cause: error,
-      },
-    );
-  }
+  // Without a daemon nothing could be removed from a full disk.
+  using made = new DisposableStack();
+  const reserve = made.use(new Reserve(join(root, 'reserve')));
+  const lock = made.adopt(
+    reserve.spend(() => holdLock(root)),
+    (held) => held.close(),
+  );
+  const db = reserve.spend(() => openDatabase(join(root, 'state.db')));
+  made.move();
   const laterSync = new LaterSync(join(root, 'state.db-wal'));
   const owed = new OwedWrites();
   return {
@@ -72,6 +67,7 @@ export function openState(root: string): State {
         throw error;
       }
     },
+    toRemove: (work) => (db.isTransaction ? work() : reserve.spend(work)),
     examine: () =>
       faultsOf(db).map((fault) => ({
         problem: `the state database ${join(root, 'state.db')} is damaged: ${fault}`,
@@ -89,6 +85,7 @@ export function openState(root: string): State {
     },
     [Symbol.dispose]() {
       owed[Symbol.dispose]();
+      reserve[Symbol.dispose]();
       laterSync[Symbol.dispose]();
       db.close();
       lock.close();
@@ -100,6 +97,23 @@ export function openState(root: string): State {
 function closeToOthers(root: string): void {
   for (const name of ['state.db', 'state.db-wal', 'state.db-shm'])
     if (existsSync(join(root, name))) chmodSync(join(root, name), 0o600);
+}
+
+function openDatabase(path: string): DatabaseSync {
+  const db = new DatabaseSync(path);
+  try {
+    closeToOthers(dirname(path));
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;');
+    requireWhole(db);
+    migrate(db);
+    return db;
+  } catch (error) {
+    db.close();
+    if (error instanceof HyperError) throw error;
+    const what = `open state database ${path}`;
+    if (isOutOfRoom(error)) throw hostFailure(error, what);
+    throw new HyperError('corrupt', `${what}: ${messageOf(error)}; ${DAMAGE_ADVICE}`, { cause: error });
+  }
 }
 
 /** A damaged database is not worked with: what it does not tell of would be taken for a stray, and ended. */
@@ -120,14 +134,20 @@ function holdLock(root: string): DatabaseSync {
     return lock;
   } catch (error) {
     lock.close();
+    const what = `use root directory ${root}`;
+    if (!isBusy(error)) throw hostFailure(error, what) ?? error;
     throw new HyperError(
       'conflict',
-      `use root directory ${root}: another hyperd is using it; stop that one or give --root another directory`,
+      `${what}: another hyperd is using it; stop that one or give --root another directory`,
       {
         cause: error,
       },
     );
   }
+}
+
+function isBusy(error: unknown): boolean {
+  return ((error as { errcode?: number }).errcode ?? 0) % 256 === SQLITE_BUSY;
 }
 
 function migrate(db: DatabaseSync): void {

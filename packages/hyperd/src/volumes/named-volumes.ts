@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename } from 'node:fs/promises';
+import { mkdir, readdir, rename, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError, messageOf } from '../errors.ts';
 import type { Events } from '../events/index.ts';
@@ -104,7 +104,12 @@ export class NamedVolumes {
       this.#statements.insert.run(name, JSON.stringify(labels), Date.now());
     }
     const volume = this.find(name);
-    await mkdir(volume.path, { recursive: true, mode: 0o755 });
+    try {
+      await mkdir(volume.path, { recursive: true, mode: 0o755 });
+    } catch (error) {
+      if (!row) await this.#undoCreate(name);
+      throw error;
+    }
     if (!row) this.#events.volume(volume, 'create');
     return volume;
   }
@@ -151,15 +156,29 @@ export class NamedVolumes {
     return diskBytes(this.find(name).path);
   }
 
+  /** Nothing is left of a volume that has got no directory. */
+  async #undoCreate(name: string): Promise<void> {
+    this.#statements.delete(name);
+    try {
+      await rmdir(this.shared(name));
+    } catch (error) {
+      // Not made; or there before the volume, with somebody's data.
+      if (!['ENOENT', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    }
+  }
+
   async #remove(name: string): Promise<void> {
-    this.#statements.setRemoving.run(name);
+    this.#statements.setRemoving(name, true);
     const removed = join(this.#directory, `${REMOVED}${randomBytes(8).toString('hex')}`);
     try {
       await rename(this.shared(name), removed);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+        this.#statements.setRemoving(name, false);
+        throw error;
+      }
     }
-    this.#statements.delete.run(name);
+    this.#statements.delete(name);
     await this.#delete(removed);
   }
 
@@ -181,13 +200,16 @@ export class NamedVolumes {
   }
 }
 
-function prepare({ db }: State) {
+function prepare({ db, toRemove }: State) {
+  const setRemoving = db.prepare('UPDATE volumes SET removing = ? WHERE name = ?');
+  const remove = db.prepare('DELETE FROM volumes WHERE name = ?');
   return {
     all: db.prepare('SELECT * FROM volumes ORDER BY name'),
     find: db.prepare('SELECT * FROM volumes WHERE name = ?'),
     count: db.prepare('SELECT count(*) AS count FROM volumes'),
     insert: db.prepare('INSERT INTO volumes (name, labels, created_at) VALUES (?, ?, ?)'),
-    setRemoving: db.prepare('UPDATE volumes SET removing = 1 WHERE name = ?'),
-    delete: db.prepare('DELETE FROM volumes WHERE name = ?'),
+    setRemoving: (name: string, isRemoving: boolean) =>
+      toRemove(() => setRemoving.run(isRemoving ? 1 : 0, name)),
+    delete: (name: string) => toRemove(() => remove.run(name)),
   };
 }

@@ -114,7 +114,7 @@ export class LayerStore {
         await close();
         if (isKept) return;
         budget.giveBack(writer.tarBytes);
-        await rm(path, { force: true });
+        for (const left of [path, `${path}.json`]) await rm(left, { force: true });
       },
     };
   }
@@ -146,13 +146,19 @@ export class LayerStore {
     const index = formatLayerIndex(written.entries);
     const indexDigest = `sha256:${createHash('sha256').update(index).digest('hex')}` as Digest;
     await writeFile(`${data}.json`, index, { mode: 0o600 });
-    await rename(`${data}.json`, this.#indexPath(diffId));
-    await rename(data, this.dataPath(diffId));
-    this.#rows.put(diffId, {
-      tarBytes: written.tarBytes,
-      data: await sealFile(this.dataPath(diffId), written.dataDigest, written.dataBytes),
-      index: await sealFile(this.#indexPath(diffId), indexDigest, Buffer.byteLength(index)),
-    });
+    try {
+      await rename(`${data}.json`, this.#indexPath(diffId));
+      await rename(data, this.dataPath(diffId));
+      this.#rows.put(diffId, {
+        tarBytes: written.tarBytes,
+        data: await sealFile(this.dataPath(diffId), written.dataDigest, written.dataBytes),
+        index: await sealFile(this.#indexPath(diffId), indexDigest, Buffer.byteLength(index)),
+      });
+    } catch (error) {
+      // Without a row they would be strays.
+      if (!this.#rows.get(diffId)) for (const path of this.files(diffId)) await rm(path, { force: true });
+      throw error;
+    }
   }
 
   #indexPath(diffId: Digest): string {
@@ -177,7 +183,7 @@ interface Row {
   readonly index: Seal;
 }
 
-function rowsOf({ db }: State) {
+function rowsOf({ db, toRemove }: State) {
   const get = db.prepare('SELECT * FROM layers WHERE diff_id = ?');
   const all = db.prepare('SELECT diff_id, tar_bytes, data_bytes FROM layers');
   const remove = db.prepare('DELETE FROM layers WHERE diff_id = ?');
@@ -206,7 +212,7 @@ function rowsOf({ db }: State) {
       );
     },
     remove(diffId: Digest): void {
-      remove.run(diffId);
+      toRemove(() => remove.run(diffId));
     },
     all(): LayerInfo[] {
       return all.all().map((row) => ({

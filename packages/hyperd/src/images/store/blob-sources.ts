@@ -31,9 +31,12 @@ export function createBlobSources(state: State): BlobSources {
     of: (digest, registry, repository) =>
       select.all(digest, registry, repository).map((row) => row.repository as string),
     keepOnly(digests) {
-      state.transact(() => {
-        for (const { digest } of all.all()) if (!digests.has(digest as Digest)) remove.run(digest as string);
-      });
+      state.toRemove(() =>
+        state.transact(() => {
+          for (const { digest } of all.all())
+            if (!digests.has(digest as Digest)) remove.run(digest as string);
+        }),
+      );
     },
   };
 }

@@ -63,7 +63,7 @@ export async function openContentStore(root: string): Promise<ContentStore> {
   await rm(temporary, { recursive: true, force: true });
   await mkdir(blobs, { recursive: true, mode: 0o700 });
   await mkdir(temporary, { recursive: true, mode: 0o700 });
-  await writeFile(join(root, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}\n');
+  await writeLayout(join(root, 'oci-layout'));
   const path = (digest: Digest): string => join(blobs, digest.slice('sha256:'.length));
   let drafts = 0;
 
@@ -127,6 +127,13 @@ export async function openContentStore(root: string): Promise<ContentStore> {
     },
   };
   return store;
+}
+
+/** Only where it is missing: a daemon has to start on a full disk, too. */
+async function writeLayout(path: string): Promise<void> {
+  const text = '{"imageLayoutVersion":"1.0.0"}\n';
+  const found = await readFile(path, 'utf8').catch(() => undefined);
+  if (found !== text) await writeFile(path, text);
 }
 
 /** The error of a blob that is not there; other errors as they are. */

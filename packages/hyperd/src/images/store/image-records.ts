@@ -25,6 +25,7 @@ export interface ImageRecords {
   /** Gives an image a name, which another may lose. */
   addName(name: string, id: Digest): void;
   removeNames(names: readonly string[]): void;
+  /** With its names. */
   remove(id: Digest): void;
 }
 
@@ -45,6 +46,7 @@ export function createImageRecords(state: State): ImageRecords {
   );
   const names = db.prepare('SELECT name FROM image_names WHERE image_id = ? ORDER BY name');
   const removeName = db.prepare('DELETE FROM image_names WHERE name = ?');
+  const removeNamesOf = db.prepare('DELETE FROM image_names WHERE image_id = ?');
   const remove = db.prepare('DELETE FROM images WHERE id = ?');
   const one = (row: Record<string, unknown> | undefined): ImageRecord | undefined => row && recordOf(row);
   return {
@@ -64,12 +66,19 @@ export function createImageRecords(state: State): ImageRecords {
       name.run(text, id);
     },
     removeNames(texts) {
-      state.transact(() => {
-        for (const text of texts) removeName.run(text);
-      });
+      state.toRemove(() =>
+        state.transact(() => {
+          for (const text of texts) removeName.run(text);
+        }),
+      );
     },
     remove(id) {
-      remove.run(id);
+      state.toRemove(() =>
+        state.transact(() => {
+          removeNamesOf.run(id);
+          remove.run(id);
+        }),
+      );
     },
   };
 }

@@ -62,9 +62,9 @@ export class Qmp {
 
   execute(command: string, args: object = {}, timeoutMs = COMMAND_TIMEOUT_MS): Promise<unknown> {
     if (this.#failure) return Promise.reject(this.#failure);
-    faultPoint(`qmp ${command}`);
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
+      faultPoint(`qmp ${command}`); // in here, where it rejects
       const timer = setTimeout(() => {
         this.#pending.delete(id);
         reject(new HyperError('timeout', `QMP ${command}: no answer within ${timeoutMs} ms`));
