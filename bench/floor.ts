@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { connectAgent, type GuestAgent } from '../packages/hyperd/src/guest/index.ts';
 import type { Vm, VmDriver, VmHardware } from '../packages/hyperd/src/machines/driver.ts';
 import { createQemuDriver } from '../packages/hyperd/src/machines/qemu/driver.ts';
+import { rehearse, type Stage } from '../packages/hyperd/src/machines/rehearsal.ts';
 import { createScratchDisks } from '../packages/hyperd/src/machines/scratch-disk.ts';
 import { createTemplates, type Templates } from '../packages/hyperd/src/machines/templates.ts';
 import { userModeNetwork } from '../packages/hyperd/src/networks/user-mode.ts';
@@ -26,6 +27,8 @@ export interface FloorOptions {
   readonly passFile: string;
   readonly readable: readonly string[];
   readonly resolvConf: string;
+  /** Root file system of a tiny image: templates are rehearsed with it, as the daemon's are. */
+  readonly rehearsalDisk: string;
   /** Root file system of the image, a VMDK. */
   readonly rootfs: string;
   /** What a process has had of the processor so far. */
@@ -66,13 +69,14 @@ export class Floor implements AsyncDisposable {
         logger: SILENT,
       },
       bootTimeoutMs: BOOT_TIMEOUT_MS,
+      rehearse: (stage, directory) => this.#rehearse(stage, directory),
     });
   }
 
   /** A new clone of a template, with the image's disk and a writable one; `command` in it. */
   clone(command: readonly string[]): Promise<FloorTimes> {
     return this.#measure(command, async (directory) =>
-      this.#driver.restore({ directory, hardware: HARDWARE }, await this.#templates.get(HARDWARE)),
+      this.#driver.restore({ directory, hardware: HARDWARE }, await this.template()),
     );
   }
 
@@ -93,7 +97,7 @@ export class Floor implements AsyncDisposable {
   async warmMachine(command: readonly string[]): Promise<Vm> {
     if (!this.#warm) {
       this.#warm = await this.#open(async (directory) =>
-        this.#driver.restore({ directory, hardware: HARDWARE }, await this.#templates.get(HARDWARE)),
+        this.#driver.restore({ directory, hardware: HARDWARE }, await this.template()),
       );
       await this.#plug(this.#warm);
       await this.#run(this.#warm.agent, command);
@@ -103,15 +107,25 @@ export class Floor implements AsyncDisposable {
 
   /** Directory of the template. */
   template(): Promise<string> {
-    return this.#templates.get(HARDWARE);
+    return this.#templates.get(HARDWARE, { ahead: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#warm) await end(this.#warm);
   }
 
+  async #rehearse(stage: Stage, directory: string): Promise<void> {
+    const scratch = join(directory, 'rehearsal.img');
+    await createScratchDisks(this.#options.directory).ensure(scratch);
+    await rehearse(stage, {
+      rootfs: { path: this.#options.rehearsalDisk, format: 'raw', readOnly: true },
+      scratch: { path: scratch, format: 'raw', readOnly: false, cache: 'unsafe' },
+    });
+    await rm(scratch);
+  }
+
   async #measure(command: readonly string[], make: (directory: string) => Promise<Vm>): Promise<FloorTimes> {
-    await this.#templates.get(HARDWARE); // its making is not a start's
+    await this.template(); // its making is not a start's
     const startedAt = performance.now();
     const bare = await this.#open(make);
     try {

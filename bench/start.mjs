@@ -68,7 +68,8 @@ export async function openFloor(
     ...{
       confine: join(BUILD, 'host/confine'),
       passFile: join(BUILD, 'host/pass-file'),
-      readable: [dirname(dirname(rootfs))],
+      readable: [dirname(dirname(rootfs)), join(BUILD, 'guest')],
+      rehearsalDisk: join(BUILD, 'guest/rehearsal.erofs'),
       resolvConf: '/etc/resolv.conf',
     },
     ...{ directory: join(directory, guest.name), kernel: guest.kernel, initrd: guest.initrd },

@@ -1,8 +1,11 @@
 // What the test of network-guard.c runs with the guard preloaded:
 //   probe connect ADDRESS   connects to a server of its own there: prints "connected" or "refused"
+//   probe punch PATH        punches a hole into the file: prints "punched" or "refused"
 //   probe files             prints how many files it may open
 //   probe datagrams         prints whether a published port may answer loopback, and who else may send there
+#define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,8 +60,16 @@ static int try_datagrams(void) {
   return 0;
 }
 
+static int try_punch(const char *path) {
+  int fd = open(path, O_RDWR);
+  if (fd < 0) return perror(path), 1;
+  puts(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) < 0 ? "refused" : "punched");
+  return 0;
+}
+
 int main(int argc, char **argv) {
   if (argc == 3 && strcmp(argv[1], "connect") == 0) return try_connect(argv[2]);
+  if (argc == 3 && strcmp(argv[1], "punch") == 0) return try_punch(argv[2]);
   if (argc == 2 && strcmp(argv[1], "files") == 0) {
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);

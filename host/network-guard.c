@@ -9,7 +9,7 @@
 // IP has them. What leaves the host goes by the host's own connections, so no packet of that size does.
 //
 // Two files are opened otherwise than QEMU asks, so that it need not be let at more than it uses (see confine.c): that of HYPERD_TEMPLATE, which it maps
-// privately, only for reading; and in place of /etc/resolv.conf the copy that HYPERD_RESOLV_CONF names, which follows the host's.
+// privately, only for reading (so what it drops of it, by fallocate(2) and then madvise(2), is its own copies alone); and in place of /etc/resolv.conf the copy that HYPERD_RESOLV_CONF names, which follows the host's.
 //
 // Every connection of a guest, and every port that it sends datagrams from, costs a socket of the host's and one of its few thousand ports:
 // what one QEMU may have of them is bounded here as well.
@@ -44,11 +44,14 @@ static recvfrom_call *next_recvfrom;
 typedef int open_call(const char *, int, ...);
 typedef FILE *fopen_call(const char *, const char *);
 typedef int stat_call(const char *, struct stat *);
+typedef int fallocate_call(int, int, off_t, off_t);
 static open_call *next_open;
 static fopen_call *next_fopen;
 static stat_call *next_stat;
+static fallocate_call *next_fallocate;
 static bool open_to_guests;
 static const char *template, *resolv_conf;
+static int template_fd = -1;
 
 // Senders on the loopback address, the oldest of them overwritten first. QEMU runs its network under one lock, so this needs none.
 static struct peer {
@@ -84,7 +87,8 @@ __attribute__((constructor)) static void prepare(void) {
   next_listen = (listen_call *)dlsym(RTLD_NEXT, "listen");
   next_sendto = (sendto_call *)dlsym(RTLD_NEXT, "sendto");
   next_recvfrom = (recvfrom_call *)dlsym(RTLD_NEXT, "recvfrom");
-  if (!next_connect || !next_listen || !next_sendto || !next_recvfrom) abort();
+  next_fallocate = (fallocate_call *)dlsym(RTLD_NEXT, "fallocate64");
+  if (!next_connect || !next_listen || !next_sendto || !next_recvfrom || !next_fallocate) abort();
   prepare_files();
 }
 
@@ -168,9 +172,18 @@ Slirp *slirp_new(const SlirpConfig *settings, const SlirpCb *callbacks, void *op
 
 static int open_file(const char *path, int flags, mode_t mode) {
   prepare_files();
-  if (template && strcmp(path, template) == 0) flags = (flags & ~O_ACCMODE) | O_RDONLY;
-  return next_open(path, flags, mode);
+  if (!template || strcmp(path, template) != 0) return next_open(path, flags, mode);
+  return template_fd = next_open(path, (flags & ~O_ACCMODE) | O_RDONLY, mode);
 }
+
+// QEMU punches what the guest has freed out of the memory's file before it drops its own pages, and does not do the one without the other.
+static int allocate(int fd, int mode, off_t offset, off_t length) {
+  if (fd >= 0 && fd == template_fd && (mode & FALLOC_FL_PUNCH_HOLE)) return 0;
+  return next_fallocate(fd, mode, offset, length);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t length) { return allocate(fd, mode, offset, length); }
+int fallocate64(int fd, int mode, off64_t offset, off64_t length) { return allocate(fd, mode, offset, length); }
 
 static const char *actual(const char *path) {
   prepare_files();

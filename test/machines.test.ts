@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { isHyperError } from '../packages/hyperd/src/errors.ts';
 import { Events } from '../packages/hyperd/src/events/index.ts';
@@ -19,7 +19,7 @@ import { createMachineService } from '../packages/hyperd/src/machines/machine-se
 import { createQemuDriver } from '../packages/hyperd/src/machines/qemu/driver.ts';
 import { createScratchDisks } from '../packages/hyperd/src/machines/scratch-disk.ts';
 import { openState, type State } from '../packages/hyperd/src/state/database.ts';
-import { pidsMentioning } from './support/daemon.ts';
+import { eventually, pidsMentioning } from './support/daemon.ts';
 import { GUEST } from './support/guest.ts';
 import { busyboxLayer, layerTar } from './support/images.ts';
 import { writeRootfs } from './support/rootfs.ts';
@@ -32,26 +32,34 @@ const silent = {
   error: () => undefined,
 };
 
+const warnings: string[] = [];
+const listening = { ...silent, warn: (_: object, text: string) => void warnings.push(text) };
+
 let root: string;
 let state: State;
 let machines: MachineService;
 
 async function open(
   initrd = GUEST.initrd,
-  timing: { readonly bootTimeoutMs?: number; readonly liveness?: LivenessTiming } = {},
+  more: {
+    readonly bootTimeoutMs?: number;
+    readonly liveness?: LivenessTiming;
+    readonly rehearsalDisk?: string;
+  } = {},
 ): Promise<MachineService> {
   const host = join(import.meta.dirname, '../build/host');
+  const rehearsalDisk = join(import.meta.dirname, '../build/guest/rehearsal.erofs');
   const driver = createQemuDriver({
     ...{ kernel: GUEST.kernel, initrd, networkGuard: join(host, 'network-guard.so') },
     ...{
       confine: join(host, 'confine'),
       passFile: join(host, 'pass-file'),
-      readable: [],
+      readable: [dirname(rehearsalDisk)],
       resolvConf: '/etc/resolv.conf',
     },
   });
   return createMachineService({
-    ...{ root, state, driver, connectAgent, logger: silent, events: new Events(), ...timing },
+    ...{ root, state, driver, connectAgent, logger: listening, events: new Events(), rehearsalDisk, ...more },
     scratch: createScratchDisks(root),
     fileServers: createFileServers(join(import.meta.dirname, '../build/host/share-files')),
   });
@@ -162,6 +170,97 @@ test('clones of one template are no twins: random bytes, MAC addresses and host 
   for (const [i, value] of first.entries()) assert.notEqual(value, second[i]);
   nothingLeft();
 });
+
+test('nothing of what its template has rehearsed is left in a clone', async () => {
+  assert.deepEqual(warnings, []); // there has been a rehearsal
+  const machine = await acquire();
+  assert.deepEqual(await machine.agent.listProcesses(), []);
+  assert.equal(machine.agent.info.configured, true); // so it has got as far as that
+  const collected = collector();
+  const script =
+    'cd /sys/class/scsi_disk && echo *; ls -d /sys/fs/cgroup/*/*/; cat /proc/mounts; find / -xdev; ls /proc/*/cwd -l';
+  const process = await machine.agent.startProcess(
+    '',
+    spec(['/sbin/busybox', 'sh', '-c', script.replaceAll(/\b(ls|cat|find) /g, '/sbin/busybox $1 ')]),
+    collected.sink,
+  );
+  collected.bind(process);
+  await process.exited;
+  await collected.ended;
+  const [disks, ...rest] = collected.text.stdout.split('\n');
+  assert.equal(disks, '*');
+  assert.ok(rest.some((line) => line.includes(' / tmpfs ')));
+  assert.deepEqual(
+    rest.filter((line) => line.includes('rehearsal')),
+    [],
+  );
+  await machine.stop();
+  nothingLeft();
+});
+
+test('a template is made also where its rehearsal fails, which the log tells', async () => {
+  await using service = await open(undefined, { rehearsalDisk: join(root, 'none.erofs') });
+  const identity = { hostname: 'h', machineId: 'ab'.repeat(16) };
+  const shape = { vcpus: 1, memoryMib: 160 };
+  await service.prepare(shape);
+  const machine = await service.acquire({ shape, owner: undefined, identity });
+  assert.equal(machine.source, 'clone');
+  assert.deepEqual(warnings.splice(0), ['rehearse for a machine template; it is made without']);
+  await machine.stop();
+  nothingLeft();
+});
+
+test('a template that somebody waits for is not rehearsed', async () => {
+  const identity = { hostname: 'h', machineId: 'ab'.repeat(16) };
+  const machine = await machines.acquire({ shape: { vcpus: 1, memoryMib: 192 }, owner: undefined, identity });
+  assert.deepEqual([machine.source, machine.agent.info.configured], ['clone', false]);
+  await machine.stop();
+  nothingLeft();
+});
+
+test('memory that a container has freed is given back to the host, and the template stays as it is', async () => {
+  await withContainer(async (machine) => {
+    const script =
+      'dd if=/dev/zero of=/dev/shm/much bs=1M count=60 2>&1; echo there; while [ ! -e /go ]; do sleep 0.1; done; rm /dev/shm/much; echo gone; sleep 1000';
+    let said = '';
+    const container = spec(['sh', '-c', script.replaceAll(/\b(dd|sleep|rm) /g, 'busybox $1 ')]);
+    const process = await start(machine, container, {
+      data: (_, chunk) => {
+        said += Buffer.from(chunk).toString();
+      },
+      end: () => undefined,
+    });
+    const [pid] = pidsMentioning(root, 'qemu');
+    const before = privateMib(pid as number);
+    await eventually('it has filled its memory', async () => said.endsWith('there\n'));
+    const most = privateMib(pid as number);
+    assert.ok(most > 50, `${most} MiB: ${said}`);
+    const go = await machine.agent.startProcess(
+      `c${container.id}`,
+      spec(['busybox', 'touch', '/go']),
+      collector().sink,
+    );
+    assert.equal((await go.exited).exitCode, 0);
+    await eventually('most of it is given back', async () => privateMib(pid as number) < most - 45, 60_000);
+    assert.ok(before < most);
+    await process.signal(9);
+    await process.exited;
+  });
+  await withContainer(async (machine) => {
+    assert.equal(await output(machine, 'echo', 'another clone'), 'another clone\n');
+  });
+});
+
+/** MiB of a machine's memory that are its own. */
+function privateMib(pid: number): number {
+  let isMemory = false;
+  let kib = 0;
+  for (const line of readFileSync(`/proc/${pid}/smaps`, 'utf8').split('\n')) {
+    if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) isMemory = line.endsWith('/memory');
+    if (isMemory) kib += Number(/^(?:Anonymous):\s+(\d+) kB$/.exec(line)?.[1] ?? 0);
+  }
+  return kib / 1024;
+}
 
 test('a machine that is killed from outside ends as "died", and nothing of it is left', async () => {
   const machine = await acquire();

@@ -103,6 +103,7 @@ async function serve(config: Config): Promise<void> {
     ...{ root, state, driver, connectAgent, logger, events, modulesDisk: config.modulesDisk },
     fileServers: createFileServers(join(BUILD_DIRECTORY, 'host/share-files')),
     ...{ users, cgroups, scratch, pool: poolOptions(config, readyImages), booted: config.pool.booted },
+    rehearsalDisk: config.rehearsalDisk,
   });
   images.onRemove((image) => machines.drain(image));
   const volumes = await openVolumes({ root, state, logger, events, roots: config.volumeRoots });
@@ -169,9 +170,9 @@ function templateShapes({ pool: { templates, booted } }: Config): MachineShape[]
 }
 
 /** undefined: nothing is to wait for a pod. */
-function poolOptions({ pool, rehearsalDisk }: Config, outfitter: Outfitter): PoolOptions | undefined {
+function poolOptions({ pool }: Config, outfitter: Outfitter): PoolOptions | undefined {
   if (pool.max === 0 && pool.standing.length === 0) return undefined;
-  return { ...pool, defaultShape: DEFAULT_SHAPE, rehearsalDisk, outfitter };
+  return { ...pool, defaultShape: DEFAULT_SHAPE, outfitter };
 }
 
 /** Only a daemon that is asked to serve gRPC loads what that takes. */

@@ -28,7 +28,7 @@ import { createMachineRecords, type MachineRecord } from './machine-records.ts';
 import type { MachineUsers } from './machine-users.ts';
 import { MachinePool, type PoolSettings } from './pool.ts';
 import { PoolDemand, type PoolKind } from './pool-demand.ts';
-import { rehearse } from './rehearsal.ts';
+import { rehearse, type Stage } from './rehearsal.ts';
 import type { RunningMachine } from './running-machine.ts';
 import type { ScratchDisks } from './scratch-disk.ts';
 import { Semaphore } from './semaphore.ts';
@@ -60,6 +60,8 @@ export interface MachineServiceOptions {
   /** Absent: there is no pool. */
   readonly pool?: PoolOptions | undefined;
   readonly scratch: ScratchDisks;
+  /** Root file system of a tiny image, for rehearsals. */
+  readonly rehearsalDisk: string;
   /** Sizes whose machines are booted, not cloned from a template. */
   readonly booted?: readonly MachineShape[];
   /** How long a machine may take from power-on to its agent's answer, in ms (default 120,000: emulated machines are slow). */
@@ -71,8 +73,6 @@ export interface MachineServiceOptions {
 export interface PoolOptions extends PoolSettings {
   /** The size of most pods. */
   readonly defaultShape: MachineShape;
-  /** Root file system of a tiny image, for the rehearsal. */
-  readonly rehearsalDisk: string;
   readonly outfitter: Outfitter;
 }
 
@@ -117,6 +117,7 @@ class Machines implements MachineService {
       logger,
       bootTimeoutMs,
       user: options.users?.template,
+      rehearse: (stage, directory) => this.#rehearse(stage, directory),
     });
     this.#pool = options.pool && this.#makePool(options.pool);
   }
@@ -135,7 +136,7 @@ class Machines implements MachineService {
   }
 
   async prepare(shape: MachineShape): Promise<void> {
-    await this.#templates.get(hardwareOf(shape));
+    await this.#templates.get(hardwareOf(shape), { ahead: true });
   }
 
   list(): { id: MachineId; owner: MachineRecord['owner'] }[] {
@@ -270,12 +271,12 @@ class Machines implements MachineService {
   }
 
   /** What machines of the shape are cloned from; undefined: they are booted. */
-  async #templateFor(shape: MachineShape): Promise<string | undefined> {
+  async #templateFor(shape: MachineShape, how?: { readonly ahead: boolean }): Promise<string | undefined> {
     const { booted = [] } = this.#options;
     const isBooted = booted.some(
       ({ vcpus, memoryMib }) => vcpus === shape.vcpus && memoryMib === shape.memoryMib,
     );
-    return isBooted ? undefined : this.#templates.get(hardwareOf(shape));
+    return isBooted ? undefined : this.#templates.get(hardwareOf(shape), how);
   }
 
   #makePool(options: PoolOptions): MachinePool {
@@ -292,7 +293,7 @@ class Machines implements MachineService {
   async #makePooled(kind: PoolKind, signal: AbortSignal, options: PoolOptions): Promise<RunningMachine> {
     const { shape, outfit } = kind;
     const id = newMachineId();
-    const template = await this.#templateFor(shape);
+    const template = await this.#templateFor(shape, { ahead: true });
     signal.throwIfAborted();
     const record: MachineRecord = {
       ...{ id, owner: undefined, phase: 'pooled', process: undefined, shape, disks: [], shares: [] },
@@ -304,7 +305,7 @@ class Machines implements MachineService {
     const machine = await this.#live.start(record, request, { source: 'pool', template });
     try {
       const directory = this.#live.directoryOf(id);
-      if (outfit === undefined) await this.#rehearse(machine, options.rehearsalDisk, directory);
+      if (outfit === undefined) await this.#rehearse(machine, directory);
       else await options.outfitter.dress(machine, outfit, directory);
       machine.outfit = outfit;
       await machine.pause();
@@ -315,11 +316,11 @@ class Machines implements MachineService {
     }
   }
 
-  async #rehearse(machine: Machine, rehearsalDisk: string, directory: string): Promise<void> {
+  async #rehearse(stage: Stage, directory: string): Promise<void> {
     const scratch = join(directory, 'rehearsal.img');
     await this.#options.scratch.ensure(scratch);
-    await rehearse(machine, {
-      rootfs: { path: rehearsalDisk, format: 'raw', readOnly: true },
+    await rehearse(stage, {
+      rootfs: { path: this.#options.rehearsalDisk, format: 'raw', readOnly: true },
       scratch: { path: scratch, format: 'raw', readOnly: false, cache: 'unsafe' },
     });
     await rm(scratch);

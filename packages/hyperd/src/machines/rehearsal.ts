@@ -1,6 +1,10 @@
 import { HyperError } from '../errors.ts';
 import { CommandError, type GuestAgent, type GuestProcess, type OutputSink } from '../guest/index.ts';
+import type { Vm } from './driver.ts';
 import type { DiskImage, Machine } from './machine.ts';
+
+/** What a rehearsal takes place in. */
+export type Stage = Pick<Machine, 'agent' | 'attachDisk' | 'detachDisk'>;
 
 /** What a rehearsal needs: an image's root file system, and an empty writable disk that nobody else has. */
 export interface RehearsalDisks {
@@ -20,7 +24,7 @@ const NOWHERE: OutputSink = { data: () => undefined, end: () => undefined };
  * Plugs a root file system and a writable disk, runs a container once and takes everything away again: the start of a real one then finds the guest's
  * code read in and, where it is emulated, translated. Rejects where any of that fails.
  */
-export async function rehearse(machine: Machine, { rootfs, scratch }: RehearsalDisks): Promise<void> {
+export async function rehearse(machine: Stage, { rootfs, scratch }: RehearsalDisks): Promise<void> {
   await Promise.all([
     machine.attachDisk(rootfs, { use: 'rootfs', name: ROOTFS }),
     machine.attachDisk(scratch, { use: 'scratch', name: SCRATCH }),
@@ -28,6 +32,23 @@ export async function rehearse(machine: Machine, { rootfs, scratch }: RehearsalD
   await rehearseContainer(machine.agent, { rootfsDisk: ROOTFS, scratchDisk: SCRATCH });
   await machine.detachDisk(ROOTFS);
   await machine.detachDisk(SCRATCH);
+}
+
+/** A machine that is nothing but a virtual machine and its agent, as a stage. */
+export function bareStage(vm: Vm, agent: GuestAgent): Stage {
+  const plugged: string[] = [];
+  return {
+    agent,
+    async attachDisk(disk, as) {
+      const target = plugged.push(as.name);
+      await vm.plugDisk(target, disk);
+      await agent.attachDisk({ ...as, target, readOnly: disk.readOnly });
+    },
+    async detachDisk(name) {
+      await agent.detachDisk(name);
+      await vm.unplugDisk(plugged.indexOf(name) + 1);
+    },
+  };
 }
 
 /** Runs a container's shell, where it has one, on disks that are plugged. Nothing of it stays on them. */

@@ -83,6 +83,7 @@ export function qemuArguments(line: CommandLine): string[] {
     ...['-netdev', networkBackend(line)],
     ...['-device', `virtio-net-pci,netdev=${NETDEV},romfile=,mac=52:54:00:00:00:01`],
     ...['-device', 'virtio-rng-pci', '-device', 'vmgenid,guid=auto'],
+    ...['-device', 'virtio-balloon-pci,free-page-reporting=on'], // what the guest has freed is the host's again
     ...slots(),
     ...(line.memory.kind === 'clone' || line.memory.kind === 'shared-clone' ? ['-incoming', 'defer'] : []),
   ];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -19,8 +19,8 @@ before(() => {
 after(() => rmSync(directory, { recursive: true }));
 
 /** What the probe says when it runs as QEMU does. */
-function probe(args: readonly string[], hostLoopback = false): string {
-  const options = { ...guarded({ path, hostLoopback }), encoding: 'utf8' } as const;
+function probe(args: readonly string[], hostLoopback = false, template?: string): string {
+  const options = { ...guarded({ path, hostLoopback, template }), encoding: 'utf8' } as const;
   return execFileSync(join(directory, 'probe'), args, options).trim();
 }
 
@@ -34,6 +34,15 @@ for (const address of ['127.0.0.1', '127.9.9.9', '0.0.0.0', '::1', '::', '::ffff
 
 test('a machine answers datagrams that came from loopback; others it sends there only to port 53', () => {
   assert.equal(probe(['datagrams']), 'before: refused\nafter: sent\nother: refused\ndns: sent');
+});
+
+test("what a machine drops of its template's memory stays in the file; a file of its own loses it", () => {
+  const file = join(directory, 'memory');
+  writeFileSync(file, Buffer.alloc(8192, 1));
+  assert.equal(probe(['punch', file], false, file), 'punched'); // so says the call, or QEMU would keep its own copies
+  assert.deepEqual(readFileSync(file), Buffer.alloc(8192, 1));
+  assert.equal(probe(['punch', file], false, `${file}-of-a-template`), 'punched');
+  assert.equal(readFileSync(file)[0], 0);
 });
 
 test('a machine cannot take all sockets of the host', () => {
