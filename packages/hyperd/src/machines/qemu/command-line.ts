@@ -5,7 +5,7 @@ import type { VmHardware } from '../driver.ts';
 import { NETDEV } from './port-forwards.ts';
 
 /** Changes whenever a template made before would not fit the machine described here. */
-export const MACHINE_VERSION = 6;
+export const MACHINE_VERSION = 7;
 
 /** Slots for file servers that are plugged in later; what they cost at a start could not be measured. */
 export const SHARE_PORTS = 4;
