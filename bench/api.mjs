@@ -52,9 +52,11 @@ export function session(socketPath, path, body = '') {
     sent.once('upgrade', (_response, socket, head) => {
       const firstByte = Promise.withResolvers();
       const ended = Promise.withResolvers();
-      const hear = () => firstByte.resolve(performance.now());
-      if (head.length > 0) hear();
-      socket.once('data', hear).resume();
+      const hear = (bytes) => {
+        if (hasOutput(bytes)) firstByte.resolve(performance.now());
+      };
+      hear(head);
+      socket.on('data', hear);
       socket.once('error', ended.reject).once('close', () => {
         firstByte.reject(new Error(`${path}: it ended without output`));
         ended.resolve();
@@ -67,6 +69,16 @@ export function session(socketPath, path, body = '') {
   });
 }
 
+/** Whether there is a frame of a process's output that is not empty. */
+function hasOutput(bytes) {
+  for (let at = 0; at + 8 <= bytes.length; ) {
+    const length = bytes.readUInt32BE(at + 4);
+    if (length > 0 && [1, 2].includes(bytes[at])) return true;
+    at += 8 + length;
+  }
+  return false;
+}
+
 export async function took(work) {
   const startedAt = performance.now();
   await work();
@@ -75,13 +87,22 @@ export async function took(work) {
 
 let lastPod = 0;
 
+/** The specification of a pod of one container, which has its name. */
+function podOf(image, command) {
+  const name = `bench-${++lastPod}`;
+  return { id: name, containers: [{ name, image, command }] };
+}
+
 /** Creates a pod of one container; resolves with its id and its container's name. */
 export async function createPod(socket, image, command) {
-  const name = `bench-${++lastPod}`;
-  const container = { name, image, command };
-  const { ID } = await call(socket, 'POST', '/pod/create', { id: name, containers: [container] });
-  return { id: ID, container: name };
+  const spec = podOf(image, command);
+  const { ID } = await call(socket, 'POST', '/pod/create', spec);
+  return { id: ID, container: ID };
 }
+
+/** Creates, joins, starts and removes a pod of one container in one call; see `session`. */
+export const runPod = (socket, image, command) =>
+  session(socket, '/run?remove=yes', JSON.stringify(podOf(image, command)));
 
 export const startPod = (socket, { id }) => call(socket, 'POST', `/pod/start?podId=${id}`);
 export const removePod = (socket, { id }) => call(socket, 'DELETE', `/pod?podId=${id}`);

@@ -1,7 +1,7 @@
 // How long until a container says something, from whatever the machine comes; ends and replacements of pods.
 import { dirname, join } from 'node:path';
 import { BUILD } from '../scripts/steps.mjs';
-import { createPod, removePod, session, socketOf, startPod, took } from './api.mjs';
+import { createPod, removePod, runPod, socketOf, startPod, took } from './api.mjs';
 import { DEBIAN, haveDebian, imageIdOf, rootfsOf } from './images-for-both.mjs';
 import { cpuSeconds } from './memory.mjs';
 import { CLONE, forgetTemplates, POOL, poolFilled } from './policies.mjs';
@@ -78,15 +78,12 @@ export async function openFloor(
   });
 }
 
-/** Creates a pod, attaches, starts it: ms until it says something. The pod is removed off the clock. */
+/** Creates a pod, joins it, starts it: ms until it says something. It is removed off the clock. */
 async function firstByteOf(socket) {
   const startedAt = performance.now();
-  const pod = await createPod(socket, DEBIAN, ECHO);
-  const { firstByte, ended } = await session(socket, `/attach?container=${pod.container}`);
-  await startPod(socket, pod);
+  const { firstByte, ended } = await runPod(socket, DEBIAN, ECHO);
   const ms = (await firstByte) - startedAt;
   await ended;
-  await removePod(socket, pod);
   return ms;
 }
 
