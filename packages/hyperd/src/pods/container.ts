@@ -19,11 +19,11 @@ import type { ContainerLog, ContainerLogs } from './container-log.ts';
 import type { Exec } from './exec.ts';
 import { ExecTable } from './exec-table.ts';
 import { type ContainerState, LOST_EXIT_CODE } from './lifecycle.ts';
-import type { LogChoice } from './logs/log-settings.ts';
 import type { ContainerRecord, PodRecords, StreamOffsets } from './pod-records.ts';
 import type { ClientStreams, ContainerView } from './pod-service.ts';
 import { planRestart } from './restart.ts';
 import { endOfOutput, Session } from './session.ts';
+import type { PodSpec } from './spec/pod-spec.ts';
 import { builtinOf, processOf, type StartPlace, startOf } from './start-spec.ts';
 import { imageVolumesOf } from './volume-plan.ts';
 
@@ -34,8 +34,7 @@ const SIGKILL = 9;
 export interface ContainerContext {
   readonly records: PodRecords;
   readonly logs: ContainerLogs;
-  /** What its pod says of logs. */
-  readonly logChoice: () => LogChoice;
+  readonly podSpec: () => PodSpec;
   readonly logger: Logger;
   readonly events: Events;
   /** The container has ended, and its state is recorded. */
@@ -291,7 +290,7 @@ export class Container {
 
   #openLog(): ContainerLog {
     const { id } = this.#record;
-    this.#log = this.#context.logs.open(this.#record, this.#context.logChoice(), {
+    this.#log = this.#context.logs.open(this.#record, this.#context.podSpec().log, {
       onDurable: (stream, offset) => this.#session.durable(stream, offset),
       onError: (error) => this.#context.logger.error({ container: id, err: error }, 'write container log'),
     });
@@ -388,7 +387,8 @@ export class Container {
   #save(change: Partial<ContainerRecord>): void {
     const record = { ...this.#record, ...change };
     const { name, spec, state } = change;
-    const isSoon = name === undefined && spec === undefined && state?.phase !== 'exited';
+    const isAnEnd = name !== undefined || spec !== undefined || state?.phase === 'exited';
+    const isSoon = !isAnEnd || this.#context.podSpec().autoRemove;
     const isFact = state?.phase === 'exited' || state?.phase === 'running';
     this.#context.records.saveContainer(record, { isSoon, isFact });
     this.#record = record;

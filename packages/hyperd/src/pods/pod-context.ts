@@ -7,6 +7,7 @@ import type { HostPorts } from '../networks/host-ports.ts';
 import type { Networks } from '../networks/networks.ts';
 import type { Volumes } from '../volumes/index.ts';
 import type { ContainerLogs } from './container-log.ts';
+import type { Discards } from './discards.ts';
 import type { Pod } from './pod.ts';
 import type { PodRecords } from './pod-records.ts';
 import type { ReadyImages } from './ready-images.ts';
@@ -30,6 +31,7 @@ export interface PodContext {
   readonly logs: ContainerLogs;
   readonly logger: Logger;
   readonly events: Events;
+  readonly discards: Discards;
   /** Takes a machine that its pod has given back alive. */
   readonly keepMachine: (machine: Machine) => void;
   /** Throws `limit` where no more pods may run. */

@@ -67,9 +67,9 @@ export class PodLife {
 
   save(change: Partial<PodRecord>): void {
     const record = { ...this.#record, ...change };
-    // What is written while somebody waits for the pod does not wait for the disk.
+    // What is written while somebody waits for the pod does not wait for the disk; nor what is of a pod that a host's power failure ends and removes in any case.
     const { spec, state } = change;
-    const isSoon = spec === undefined && (state === undefined || isAlive(state));
+    const isSoon = record.spec.autoRemove || (spec === undefined && (state === undefined || isAlive(state)));
     // An end comes whether it can be written or not; anything else has not happened where it cannot.
     const isFact = spec === undefined && (state === undefined || ['ended', 'stopping'].includes(state.phase));
     this.#records.savePod(record, { isSoon, isFact, isRemoval: state?.phase === 'removing' });

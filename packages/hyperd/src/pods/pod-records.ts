@@ -50,7 +50,7 @@ export interface PodRecords {
   insertContainer(container: ContainerRecord): void;
   savePod(pod: PodRecord, options?: SaveOptions): void;
   saveContainer(container: ContainerRecord, options?: SaveOptions): void;
-  remove(pod: PodId): void;
+  remove(pod: PodRecord): void;
   removeContainer(container: ContainerId): void;
   all(): { readonly pod: PodRecord; readonly containers: readonly ContainerRecord[] }[];
 }
@@ -138,9 +138,11 @@ export function createPodRecords(state: State): PodRecords {
         );
       save(`container ${c.id}`, update, options);
     },
-    remove(pod) {
-      state.toRemove(() => deletePod.run(pod));
-      state.owed.forget(`pod ${pod}`);
+    remove({ id, spec }) {
+      const remove = () => state.toRemove(() => deletePod.run(id));
+      if (spec.autoRemove) state.withoutSync(remove);
+      else remove();
+      state.owed.forget(`pod ${id}`);
     },
     removeContainer(container) {
       state.toRemove(() => deleteContainer.run(container));

@@ -240,10 +240,10 @@ export class Pod {
         this.#ends.tell(this.view());
         this.#life.apply({ type: 'remove' });
         for (const container of this.containers) container.close();
-        await this.#context.logs.removePod(this.id, [...this.#containers.keys()]);
-        await rm(this.directory, { recursive: true, force: true });
+        await this.#deleteFiles();
+        await this.#context.logs.removePod(this.id, [...this.#containers.keys()]); // where they are kept elsewhere
         await this.#context.networks.releaseAll(this.id);
-        this.#context.records.remove(this.id);
+        this.#context.records.remove(this.record);
         this.#isGone = true;
         for (const { record } of this.containers) this.#context.events.container(record, 'destroy');
         this.#context.events.pod(this.record, 'destroy');
@@ -251,6 +251,12 @@ export class Pod {
     } finally {
       this.#isDoomed = this.#isGone;
     }
+  }
+
+  /** Whoever asks for a removal may want the room; nobody does so for a pod that goes by itself. */
+  async #deleteFiles(): Promise<void> {
+    if (this.record.spec.autoRemove) await this.#context.discards.discard(this.directory);
+    else await rm(this.directory, { recursive: true, force: true });
   }
 
   async removeContainer(container: Container): Promise<void> {
@@ -359,7 +365,7 @@ export class Pod {
   #take(record: ContainerRecord): Container {
     const container = new Container(record, {
       ...{ records: this.#context.records, logs: this.#context.logs, logger: this.#context.logger },
-      ...{ events: this.#context.events, logChoice: () => this.#life.record.spec.log },
+      ...{ events: this.#context.events, podSpec: () => this.#life.record.spec },
       onExit: (exited) => {
         this.#restarts.planContainer(exited);
         this.#shutdown.endIfDoneLater();

@@ -7,6 +7,7 @@ import type { Ailment } from '../upkeep/index.ts';
 import type { ServiceChange } from './balancing.ts';
 import { type CommitOptions, commitContainer } from './commit.ts';
 import type { Container } from './container.ts';
+import { Discards } from './discards.ts';
 import { examinePods } from './examine-pods.ts';
 import { Exec } from './exec.ts';
 import { IdleMachines } from './idle-machines.ts';
@@ -33,10 +34,11 @@ export class Pods implements PodService {
   readonly #registry = new PodRegistry();
   readonly #creation: PodCreation;
 
-  constructor(context: Omit<PodContext, 'keepMachine' | 'admit' | 'onOver'>) {
+  constructor(context: Omit<PodContext, 'discards' | 'keepMachine' | 'admit' | 'onOver'>) {
     this.#idle = new IdleMachines(context.machines);
     this.#context = {
       ...context,
+      discards: new Discards(context.logger),
       keepMachine: (machine) => this.#idle.keep(machine),
       admit: () => this.#requireRoom(),
       onOver: (pod) => void this.#removeOver(pod),
@@ -332,8 +334,9 @@ export class Pods implements PodService {
       .map(({ container }) => container.record.id);
   }
 
-  examine(): Promise<Ailment[]> {
-    return examinePods({
+  async examine(): Promise<Ailment[]> {
+    await this.#context.discards.settle(); // what is on its way out is no ailment
+    return await examinePods({
       ...{ directory: join(this.#context.root, 'pods'), pods: this.#registry.all() },
       isKnown: (id) => this.#registry.has(id),
       remove: (pod) => this.#remove(pod),
@@ -343,6 +346,7 @@ export class Pods implements PodService {
   /** Lets go of all pods; running ones go on without the daemon. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#registry.all().map((pod) => pod.detach()));
+    await this.#context.discards.settle();
   }
 
   async #remove(pod: Pod): Promise<void> {
