@@ -71,6 +71,13 @@ const COMMANDS: readonly {
   { args: ['run', '--rm', '--memory', 'much', 'busybox', 'true'] },
   { args: ['run', '--rm', '--name', '.', 'busybox', 'true'] },
   { args: ['run'] },
+  { args: ['run', '-d', '--name', 'host', 'busybox', 'true'] },
+  { args: ['run', '-d', 'nosuchimage', 'true'] },
+  { args: ['rm', 'nothing'] },
+  { args: ['rm', '-c', 'nothing'] },
+  { args: ['rm'] },
+  { args: ['stop', 'nothing'] },
+  { args: ['stop', '--time', 'soon', 'host'] },
 ];
 
 for (const { args, input, env } of COMMANDS) {
@@ -90,7 +97,10 @@ test('what is left to the whole hyperctl, and what is not', async () => {
     ['list'],
     ['exec', '-t', 'host', 'true'],
     ['exec', 'nothing', 'true'],
-    ['run', '-d', 'busybox', 'true'],
+    ['run', '-d', 'nosuchimage', 'true'],
+    ['rm', 'nothing'],
+    ['rm', 'host', 'other'],
+    ['stop', '-c', 'host'],
     ['run', '--volume', '/a:/b', 'busybox', 'true'],
     ['run', '--', 'busybox'],
     ['-H', 'tcp://127.0.0.1:1', 'exec', 'host', 'true'],
@@ -131,6 +141,31 @@ test('a pod is described in the same words with and without Node', async () => {
   assert.deepEqual(quick, whole);
   await client.removePod('one');
   await client.removePod('two');
+});
+
+test('a pod is started in the background, stopped and removed with the same words', async () => {
+  const life = async (name: string, env: NodeJS.ProcessEnv): Promise<string> => {
+    let said = '';
+    for (const args of [
+      ['run', '-d', '--name', name, '--rm', 'busybox', 'true'],
+      ['run', '-d', '--name', `${name}-2`, 'busybox', 'sleep', '1000'],
+      ['stop', `${name}-2`],
+      ['rm', `${name}-2`],
+      ['run', '-d', '--name', `${name}-3`, 'busybox', 'nosuch'],
+      ['rm', `${name}-3`],
+    ]) {
+      const { code, stdout, stderr } = await daemon.hyperctl(args, { env });
+      said += `${code} ${stdout}${stderr}`.replaceAll(name, 'NAME').replace(/\d+ ms/, 'N ms');
+    }
+    await eventually(
+      'gone',
+      async () => !(await client.pods()).some(({ name: pod }) => pod.startsWith(name)),
+    );
+    return said;
+  };
+  const quick = await life('quick', {});
+  assert.equal(quick, await life('whole', WHOLE));
+  assert.match(quick, /^0 POD id is NAME\nTime to run a POD is N ms\n0 POD id/);
 });
 
 test('run without a name makes one of the image and ten digits', async () => {

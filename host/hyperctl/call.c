@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ANSWER_MAX = 64 * 1024, SWITCHING_PROTOCOLS = 101, OK = 200 };
+enum { ANSWER_MAX = 64 * 1024, SWITCHING_PROTOCOLS = 101 };
 
 static int connect_to(const char *path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -30,17 +30,21 @@ static bool send_all(int fd, const struct text *text) {
   return true;
 }
 
-static void append_request(struct text *request, const char *method, const char *target, const char *connection, const struct text *body) {
-  char length[32];
-  append_text(request, method);
-  append_text(request, " ");
-  append_text(request, target);
-  append_text(request, " HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: ");
-  append_text(request, connection);
-  append_text(request, body->length > 0 ? "\r\nContent-Type: application/json" : "\r\nContent-Type: text/plain");
-  snprintf(length, sizeof length, "\r\nContent-Length: %zu\r\n\r\n", body->length);
-  append_text(request, length);
-  append(request, body->length > 0 ? body->bytes : "", body->length);
+/** `headers`: of the request's own, each with its line's end. */
+static bool send_request(int fd, const struct request *request, const char *headers) {
+  struct text text = {0};
+  size_t length = request->body ? request->body->length : 0;
+  char content[80];
+  append_text(&text, request->method);
+  append_text(&text, " ");
+  append_text(&text, request->target->bytes);
+  append_text(&text, " HTTP/1.1\r\nHost: localhost\r\n");
+  append_text(&text, headers);
+  snprintf(content, sizeof content, "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n",
+           length > 0 ? "application/json" : "text/plain", length);
+  append_text(&text, content);
+  if (length > 0) append(&text, request->body->bytes, length);
+  return send_all(fd, &text);
 }
 
 /** Reads an answer's head into `head`, with what comes behind it; the result is where that begins, NULL where there is none. */
@@ -72,11 +76,13 @@ static void header_of(const struct text *head, const char *name, char value[ID_M
 }
 
 bool open_session(const struct command *command, struct connection *connection) {
-  struct text request = {0}, head = {0};
+  const struct request request = {"POST", &command->target, &command->body};
+  struct text head = {0};
   connection->fd = connect_to(command->socket_path);
   if (connection->fd < 0) return false;
-  append_request(&request, "POST", command->target.bytes, "Upgrade\r\nUpgrade: tcp", &command->body);
-  const char *rest = send_all(connection->fd, &request) ? read_head(connection->fd, &head) : NULL;
+  // Without JSON there would be no status for what is refused.
+  const char *headers = "Accept: application/json\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n";
+  const char *rest = send_request(connection->fd, &request, headers) ? read_head(connection->fd, &head) : NULL;
   if (!rest || status_of(&head) != SWITCHING_PROTOCOLS) {
     close(connection->fd);
     return false;
@@ -89,25 +95,23 @@ bool open_session(const struct command *command, struct connection *connection) 
   return true;
 }
 
-int send_call(const char *socket_path, const char *method, const struct text *target) {
-  struct text request = {0}, body = {0};
+int send_call(const char *socket_path, const struct request *request) {
   int fd = connect_to(socket_path);
   if (fd < 0) return -1;
-  append_request(&request, method, target->bytes, "close", &body);
-  if (send_all(fd, &request)) return fd;
+  if (send_request(fd, request, "Accept: text/plain\r\nConnection: close\r\n")) return fd;
   close(fd);
   return -1;
 }
 
-int call(const char *socket_path, const char *method, const struct text *target, int timeout_seconds, struct text *answer) {
+int call(const char *socket_path, const struct request *request, int timeout_seconds, struct text *answer) {
   struct text head = {0};
   struct timeval timeout = {.tv_sec = timeout_seconds};
-  int fd = send_call(socket_path, method, target);
+  int fd = send_call(socket_path, request);
   if (fd < 0) return 0;
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
   const char *rest = read_head(fd, &head);
   int status = rest ? status_of(&head) : 0;
-  if (answer && status == OK) {
+  if (answer && status != 0) {
     char buffer[1024];
     append_text(answer, rest);
     for (ssize_t count; answer->length < ANSWER_MAX && (count = read(fd, buffer, sizeof buffer)) > 0;) {

@@ -1,4 +1,4 @@
-// Reads the command line. Its rules are packages/hyperctl's: src/options.ts, src/commands/exec.ts and run.ts, src/pod-options.ts.
+// Reads the command line. Its rules are packages/hyperctl's: src/options.ts, src/commands/exec.ts, run.ts, stop.ts and rm.ts, src/pod-options.ts.
 #define _GNU_SOURCE
 #include "quick.h"
 #include <ctype.h>
@@ -102,6 +102,7 @@ static bool read_run_options(struct arguments *left, struct command *command, st
     const char *value = NULL;
     bool good = true;
     if (take_flag(left, "--rm", "--rm")) command->remove = true;
+    else if (take_flag(left, "--detach", "-d")) command->kind = RUN_DETACHED;
     else if (take_flag(left, "--interactive", "-i")) continue;
     else if (take_value(left, "--name", "--name", &value)) options->name = value;
     else if (take_value(left, "--workdir", "--workdir", &value)) options->workdir = value;
@@ -170,7 +171,7 @@ static void append_envs(struct text *text, const struct run_options *options) {
 
 static bool read_run(struct arguments *left, struct command *command) {
   struct run_options options = {0};
-  char made[NAME_MAX_LENGTH + 1];
+  static char made[NAME_MAX_LENGTH + 1];
   if (!read_run_options(left, command, &options)) return false;
   for (int index = 0; index < options.env_count; index++) {
     char *value = strchr(options.envs[index], '=') ? NULL : getenv(options.envs[index]);
@@ -190,8 +191,10 @@ static bool read_run(struct arguments *left, struct command *command) {
   append_words(body, left->count, left->at);
   if (options.workdir) append_field(body, ",\"workdir\":", options.workdir);
   append_envs(body, &options);
-  append_text(body, ",\"tty\":false,\"readOnly\":false,\"volumes\":[]}],\"portmappings\":[]}");
+  append_text(body, ",\"tty\":false,\"readOnly\":false,\"volumes\":[]}],\"portmappings\":[]");
+  append_text(body, command->remove && command->kind == RUN_DETACHED ? ",\"autoRemove\":true}" : "}");
   append_text(&command->target, command->remove ? "/run?remove=yes" : "/run");
+  command->pod = name;
   return true;
 }
 
@@ -210,6 +213,14 @@ static bool read_exec(struct arguments *left, struct command *command) {
   append_text(&command->target, "&command=");
   append_encoded(&command->target, words.bytes);
   return command->target.length < HEAD_MAX / 2;
+}
+
+/** A command on one pod, without options. */
+static bool read_pod(struct arguments *left, int kind, struct command *command) {
+  if (left->count != 1 || left->at[0][0] == '-') return false;
+  command->kind = kind;
+  command->pod = next(left);
+  return true;
 }
 
 /** Where a daemon listens when nobody says otherwise, as in packages/client/src/default-host.ts. */
@@ -238,7 +249,11 @@ bool read_command(int count, char **arguments, struct command *command) {
   command->socket_path = socket_of(host);
   const char *name = next(&left);
   if (!name || !command->socket_path || command->socket_path[0] != '/') return false;
-  command->run = strcmp(name, "run") == 0;
-  if (command->run) return read_run(&left, command);
+  if (strcmp(name, "run") == 0) {
+    command->kind = RUN;
+    return read_run(&left, command);
+  }
+  if (strcmp(name, "stop") == 0) return read_pod(&left, STOP, command);
+  if (strcmp(name, "rm") == 0) return read_pod(&left, REMOVE, command);
   return strcmp(name, "exec") == 0 && read_exec(&left, command);
 }

@@ -1,6 +1,6 @@
-// hyperctl's `exec` and `run` as they are given most often, without Node, whose start would take longer than the rest of the command.
+// hyperctl's `exec`, `run`, `stop` and `rm` as they are given most often, without Node, whose start would take longer than the rest of the command.
 // Whatever else is asked, and whatever the daemon refuses, is left to the whole hyperctl, which tells of mistakes: nothing has
-// happened by then. Behaviour is the same; test/hyperctl-quick.test.ts compares them.
+// happened by then, or the same may happen again. Behaviour is the same; test/hyperctl-quick.test.ts compares them.
 //
 // usage: hyperctl NODE PROGRAM [ARGUMENT ...]
 //   NODE, PROGRAM  the whole hyperctl
@@ -30,9 +30,14 @@ int main(int count, char **arguments) {
   open_standard_streams();
   struct command command = {0};
   struct connection connection = {0};
-  if (read_command(count - 3, arguments + 3, &command) && open_session(&command, &connection)) {
-    signal(SIGPIPE, SIG_IGN);
-    return join(&command, &connection);
+  if (read_command(count - 3, arguments + 3, &command)) {
+    int exit_code = 0;
+    if (command.kind != EXEC && command.kind != RUN) {
+      if (do_plainly(&command, &exit_code)) return exit_code;
+    } else if (open_session(&command, &connection)) {
+      signal(SIGPIPE, SIG_IGN);
+      return join(&command, &connection);
+    }
   }
   execv(arguments[1], arguments + 1);
   fprintf(stderr, "hyperctl ERROR: run %s: %s\n", arguments[1], strerror(errno));

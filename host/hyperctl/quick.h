@@ -20,11 +20,12 @@ void append_json(struct text *text, const char *string);
 
 /** What a command line asks of the daemon. */
 struct command {
-  bool run; // else exec
-  bool remove;
+  enum { EXEC, RUN, RUN_DETACHED, STOP, REMOVE } kind;
+  bool remove; // of a pod that is run, when it has ended
   const char *socket_path;
-  struct text target;
-  struct text body; // JSON, of run
+  const char *pod;    // RUN_DETACHED, STOP, REMOVE
+  struct text target; // EXEC, RUN
+  struct text body;   // JSON: RUN, RUN_DETACHED
 };
 
 /** False: it needs the whole hyperctl, for an option that is not known here, a mistake, or another host. */
@@ -44,10 +45,20 @@ struct connection {
 
 /** False: there is no daemon, or it refused; nothing has happened then. */
 bool open_session(const struct command *command, struct connection *connection);
+/** What a call asks; `body`: JSON, or nothing. */
+struct request {
+  const char *method;
+  const struct text *target;
+  const struct text *body;
+};
+
 /** A call whose answer is not read; the result is its connection, -1 where there is none. */
-int send_call(const char *socket_path, const char *method, const struct text *target);
-/** A call; the result is its status, 0 where none came in time (0: no limit). `answer`: the body of a successful one, where it is wanted. */
-int call(const char *socket_path, const char *method, const struct text *target, int timeout_seconds, struct text *answer);
+int send_call(const char *socket_path, const struct request *request);
+/** A call; the result is its status, 0 where none came in time (0: no limit). `answer`: its body, where that is wanted; of an error, a line that tells it. */
+int call(const char *socket_path, const struct request *request, int timeout_seconds, struct text *answer);
+
+/** Does a command that is a call or two and a line of output. False: the daemon has refused before anything happened. */
+bool do_plainly(const struct command *command, int *exit_code);
 
 /** Goes along until the process has ended; the result is the exit code. */
 int join(const struct command *command, struct connection *connection);

@@ -56,7 +56,7 @@ static _Noreturn void leave(const struct session *session, int exit_code) {
     struct text target = {0};
     append_text(&target, "/pod?podId=");
     append_encoded(&target, session->connection->pod);
-    call(session->command->socket_path, "DELETE", &target, REMOVE_TIMEOUT_SECONDS, NULL);
+    call(session->command->socket_path, &(struct request){"DELETE", &target, NULL}, REMOVE_TIMEOUT_SECONDS, NULL);
   }
   exit(exit_code);
 }
@@ -77,7 +77,7 @@ static void take_signal(struct session *session) {
   append_text(&target, number);
   // Its answer would only say whether the container has just ended; a wait for it would keep the next signal waiting.
   if (session->kill_call >= 0) close(session->kill_call);
-  session->kill_call = send_call(session->command->socket_path, "POST", &target);
+  session->kill_call = send_call(session->command->socket_path, &(struct request){"POST", &target, NULL});
 }
 
 /** Writes at the reader's pace; signals are heard meanwhile. */
@@ -188,11 +188,13 @@ static int ask_exit_code(const struct session *session) {
   struct text target = {0}, answer = {0};
   append_text(&target, "/exitcode?container=");
   append_encoded(&target, session->connection->container);
-  if (!session->command->run) {
+  if (session->command->kind == EXEC) {
     append_text(&target, "&exec=");
     append_encoded(&target, session->connection->exec);
   }
-  if (call(session->command->socket_path, "GET", &target, 0, &answer) == 200) return atoi(answer.bytes);
+  if (call(session->command->socket_path, &(struct request){"GET", &target, NULL}, 0, &answer) == 200) {
+    return atoi(answer.bytes);
+  }
   fputs("hyperctl ERROR: hyperd has let go of the command before its end\n", stderr);
   return FAILED;
 }
@@ -215,7 +217,7 @@ int join(const struct command *command, struct connection *connection) {
   session.input_open = true;
   session.last_signal_ms = -GIVE_UP_WITHIN_MS;
   session.kill_call = -1;
-  session.signals = command->run ? watch_signals() : -1;
+  session.signals = command->kind == RUN ? watch_signals() : -1;
   pump(&session);
   if (!session.ended) return ask_exit_code(&session);
   const char *message = strchr(session.end.bytes, ' ');

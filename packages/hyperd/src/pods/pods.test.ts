@@ -43,7 +43,7 @@ class Single implements fc.AsyncCommand<PodsModel, World> {
     const { expect, act } = this.#operation;
     const expected = expect(model);
     assert.equal(await world.outcome(() => act(world)), expected);
-    world.verify();
+    await world.verify();
     const actual = modelOf(world);
     assert.deepEqual(actual.pods, model.pods);
     assert.equal(actual.idleMachines, model.idleMachines);
@@ -78,7 +78,7 @@ class Together implements fc.AsyncCommand<PodsModel, World> {
       await operation.act(world).catch(codeOf);
     });
     await world.outcome(() => Promise.all(calls));
-    world.verify();
+    await world.verify();
     const actual = modelOf(world);
     model.pods.clear();
     for (const [id, pod] of actual.pods) model.pods.set(id, pod);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -140,7 +140,7 @@ export class World {
   }
 
   /** What has to hold between any two commands, whatever they were. */
-  verify(): void {
+  async verify(): Promise<void> {
     const pods = this.pods.list();
     const inits: string[] = [];
     const machines: string[] = [];
@@ -173,11 +173,7 @@ export class World {
         clean(pods.find(({ id }) => id === pod.id)?.state),
         'the record is the truth',
       );
-    for (const name of directoriesIn(join(this.root, 'pods')))
-      assert.ok(
-        pods.some(({ id }) => id === name),
-        `${name} has left a directory`,
-      );
+    assert.deepEqual(await this.pods.examine(), [], 'nothing is left of what has gone');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -196,14 +192,6 @@ const clean = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? nu
 export function codeOf(error: unknown): Outcome {
   if (isHyperError(error)) return error.code;
   throw error;
-}
-
-function directoriesIn(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return []; // no pod has had one yet
-  }
 }
 
 /** Lets time pass until it is settled. Files take time of the real clock; what then takes minutes of the pods' hangs. */

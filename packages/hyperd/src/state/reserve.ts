@@ -51,8 +51,17 @@ export class Reserve implements Disposable {
     }
   }
 
+  /** Whatever is wrong with the disk by then: the daemon does without the reserve, and tries again. */
+  #refill(): void {
+    try {
+      this.#fill();
+    } catch {
+      this.#fillLater();
+    }
+  }
+
   #fillLater(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#fill(), RETRY_MS).unref();
+    this.#timer = setTimeout(() => this.#refill(), RETRY_MS).unref();
   }
 }
