@@ -95,7 +95,7 @@ async function removeContainers(socket) {
 async function* memory({ docker, hyperd }, both) {
   const vms = (await call(both.hyper, 'GET', '/list?item=vm')).vmData ?? [];
   const owned = vms.map((row) => row.split(':')).filter(([, pod]) => pod);
-  const isOwned = (pid) => owned.some(([id]) => commandLineOf(pid).includes(`/${id}/`));
+  const isOwned = (pid) => owned.some(([id]) => new RegExp(`/${id}\\b`).test(commandLineOf(pid)));
   const pids = machinePids(hyperd.root).filter(isOwned);
   const shims = pidsOf('containerd-shim', docker.DOCKER_HOST.replace(/^unix:\/\/|\/docker\.sock$/g, ''));
   const machines = pids.map(machineMemory);

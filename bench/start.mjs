@@ -1,5 +1,8 @@
 // How long until a container says something, from whatever the machine comes; ends and replacements of pods.
+import { execFile } from 'node:child_process';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { BUILD } from '../scripts/steps.mjs';
 import { createPod, removePod, runPod, socketOf, startPod, took } from './api.mjs';
 import { DEBIAN, haveDebian, imageIdOf, rootfsOf } from './images-for-both.mjs';
@@ -11,10 +14,11 @@ import { HYPERCTL, tryRun } from './surroundings.mjs';
 export const name = 'start';
 export const summary = 'first byte from the pool, by clone and by boot; whole commands; stop, replace';
 
+const execFileAsync = promisify(execFile);
 const ECHO = ['echo', 'hello'];
 const SLOW_ROUNDS = 5;
 /** A process that obeys its stop signal at once, as a server does. */
-const OBEDIENT = ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 100 & wait; done'];
+const OBEDIENT = ['sh', '-c', 'trap "exit 0" TERM; echo ready; while :; do sleep 100 & wait; done'];
 
 export async function* cases(surroundings) {
   const { docker, hyper, hyperd } = surroundings;
@@ -87,6 +91,12 @@ async function firstByteOf(socket) {
   return ms;
 }
 
+/** A stop signal that comes before the process has said what it does with it would be lost. */
+async function obeys(command, name, env) {
+  const logs = () => execFileAsync(command, ['logs', name], { env: { ...process.env, ...env } });
+  while (!(await logs()).stdout.includes('ready')) await sleep(20);
+}
+
 async function* ends({ docker, hyper }, filled) {
   const name = 'bench-end';
   const detached = ['run', '-d', '--name', name, DEBIAN, ...OBEDIENT];
@@ -96,10 +106,12 @@ async function* ends({ docker, hyper }, filled) {
       await filled.ours();
       await timed(HYPERCTL, detached, hyper);
       await filled.ours();
+      await obeys(HYPERCTL, name, hyper);
     },
     async peer() {
       await tryRun('docker', ['rm', '-f', name], docker);
       await timed('docker', detached, docker);
+      await obeys('docker', name, docker);
     },
   };
   const whole = ({ whole: ms }) => ms;
