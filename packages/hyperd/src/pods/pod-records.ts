@@ -109,16 +109,19 @@ export function createPodRecords(state: State): PodRecords {
   return {
     execs: createExecRecords(state),
     insert(pod, containers) {
-      state.transact(() => {
-        insertPod.run(
-          pod.id,
-          JSON.stringify(pod.spec),
-          JSON.stringify(pod.state),
-          pod.machineId ?? null,
-          pod.createdAt,
-        );
-        containers.forEach(addContainer);
-      });
+      const insert = () =>
+        state.transact(() => {
+          insertPod.run(
+            pod.id,
+            JSON.stringify(pod.spec),
+            JSON.stringify(pod.state),
+            pod.machineId ?? null,
+            pod.createdAt,
+          );
+          containers.forEach(addContainer);
+        });
+      if (pod.spec.autoRemove) state.withoutSync(insert);
+      else insert();
     },
     insertContainer: addContainer,
     savePod(pod, options = {}) {
