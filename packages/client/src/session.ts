@@ -13,7 +13,7 @@ export interface Session extends Disposable {
   /** To be read once. */
   readonly output: AsyncIterable<OutputChunk>;
   readonly headers: IncomingHttpHeaders;
-  /** Resolves once a process that `run` began has been started; with `ended` where it has not. */
+  /** Resolves once a process that `run` began has been started, with `ended` where it has not; `output` tells, so it has to be read meanwhile. */
   readonly started: Promise<void>;
   /**
    * How a process that `run` or `exec` began has ended; resolves when `output` has been read to its end. undefined: the daemon does not tell, as it let go of

@@ -38,6 +38,7 @@ export async function runHijacked(
   const gone = new AbortController();
   const abort = (): void => gone.abort();
   socket.once('close', abort);
+  if (socket.destroyed) abort(); // while the session was being made
   shutdown.addEventListener('abort', abort, { once: true });
   socket.write(upgradeHead(session.headers));
   const stopProbing = probe(socket);

@@ -27,7 +27,8 @@ export function runRoutes({ pods }: RouteContext): Route[] {
       answers: {
         101: `${TELLS_END}; a frame without payload says that it has been started. \`Hyper-Pod-Id\`, \`Hyper-Container-Id\` and \`Hyper-Tty\` (\`yes\` or \`no\`) say what it is`,
         404: 'an image is missing',
-        500: 'the specification breaks a rule, or the name is taken',
+        409: 'the name is taken',
+        500: 'the specification breaks a rule',
       },
       open: async (call) => {
         const remove = call.parameters.isOneOf('remove', ['yes', 'true', 'on']);
