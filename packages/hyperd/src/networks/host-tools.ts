@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
 import { HyperError, messageOf } from '../errors.ts';
 
 const TIMEOUT_MS = 30_000;
@@ -14,6 +16,11 @@ export async function mayChangeNetwork(): Promise<boolean> {
   const status = await readFile('/proc/self/status', 'utf8');
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
   return (effective & (1n << CAP_NET_ADMIN)) !== 0n;
+}
+
+/** Whether the program is where `runHostTool` looks for it. */
+export function hasHostTool(tool: HostTool): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((directory) => existsSync(join(directory, tool)));
 }
 
 /**

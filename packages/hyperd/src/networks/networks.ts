@@ -11,7 +11,7 @@ import { NameServers } from './dns/name-servers.ts';
 import { DockerUser } from './docker-user.ts';
 import { examineNetworks } from './examine-networks.ts';
 import { Filter } from './filter.ts';
-import { mayChangeNetwork } from './host-tools.ts';
+import { hasHostTool, mayChangeNetwork } from './host-tools.ts';
 import type { Attachment, AttachmentRequest, Network, NetworkRequest } from './network.ts';
 import { type NetworkPlan, planNetwork, USER_MODE } from './network-plan.ts';
 import { createNetworkRecords, type NetworkRecords } from './network-records.ts';
@@ -246,7 +246,8 @@ export class Networks implements AsyncDisposable {
 
   /** What of bridged networks is out of joint on the host; nothing where it may not be looked at. */
   async examine(): Promise<Ailment[]> {
-    if (this.#networks.size === 0 && !(await mayChangeNetwork())) return [];
+    const canHaveMadeAny = hasHostTool('ip') && (await mayChangeNetwork());
+    if (this.#networks.size === 0 && !canHaveMadeAny) return [];
     const bridges = [...this.#networks.values()].map(({ bridge }) => bridge);
     const tapsOf = (all: readonly Attachment[]): string[] => all.map((one) => this.#devices.tapName(one));
     return examineNetworks({
