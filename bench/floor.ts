@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { connectAgent, type GuestAgent } from '../packages/hyperd/src/guest/index.ts';
 import type { Vm, VmDriver, VmHardware } from '../packages/hyperd/src/machines/driver.ts';
 import { createQemuDriver } from '../packages/hyperd/src/machines/qemu/driver.ts';
-import { rehearse, type Stage } from '../packages/hyperd/src/machines/rehearsal.ts';
+import { rehearse } from '../packages/hyperd/src/machines/rehearsal.ts';
 import { createScratchDisks } from '../packages/hyperd/src/machines/scratch-disk.ts';
 import { createTemplates, type Templates } from '../packages/hyperd/src/machines/templates.ts';
 import { userModeNetwork } from '../packages/hyperd/src/networks/user-mode.ts';
@@ -61,6 +61,8 @@ export class Floor implements AsyncDisposable {
   constructor(options: FloorOptions) {
     this.#options = options;
     this.#driver = createQemuDriver(options);
+    const { rehearsalDisk } = options;
+    const scratch = createScratchDisks(options.directory);
     this.#templates = createTemplates({
       ...{
         directory: join(options.directory, 'templates'),
@@ -69,7 +71,7 @@ export class Floor implements AsyncDisposable {
         logger: SILENT,
       },
       bootTimeoutMs: BOOT_TIMEOUT_MS,
-      rehearse: (stage, directory) => this.#rehearse(stage, directory),
+      rehearse: (stage, directory) => rehearse(stage, directory, { rehearsalDisk, scratch }),
     });
   }
 
@@ -112,16 +114,6 @@ export class Floor implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#warm) await end(this.#warm);
-  }
-
-  async #rehearse(stage: Stage, directory: string): Promise<void> {
-    const scratch = join(directory, 'rehearsal.img');
-    await createScratchDisks(this.#options.directory).ensure(scratch);
-    await rehearse(stage, {
-      rootfs: { path: this.#options.rehearsalDisk, format: 'raw', readOnly: true },
-      scratch: { path: scratch, format: 'raw', readOnly: false, cache: 'unsafe' },
-    });
-    await rm(scratch);
   }
 
   async #measure(command: readonly string[], make: (directory: string) => Promise<Vm>): Promise<FloorTimes> {

@@ -68,6 +68,11 @@ export class Parameters {
     return words.includes(this.text(name));
   }
 
+  /** True for what the original's command line sends for yes. */
+  isYes(name: string): boolean {
+    return this.isOneOf(name, ['yes', 'true', 'on']);
+  }
+
   /** A decimal integer, or undefined where the value is missing or none. */
   integer(name: string): number | undefined {
     const value = this.text(name).trim();

@@ -181,9 +181,10 @@ class Connection extends AgentCalls implements GuestAgent, ProcessLink {
         return { items: value.processes, more: value.more };
       },
       idOf: ({ id }) => id,
-      ...{ maxId: MAX_PROCESS_ID, maxCount: MAX_PROCESSES },
+      ...{ maxId: MAX_PROCESS_ID, maxCount: MAX_PROCESSES + 1 },
       outOfOrder: () => this.broken('list processes: ids are not in order'),
     });
+    if (states.length > MAX_PROCESSES) throw this.broken(`list processes: more than ${MAX_PROCESSES}`);
     for (const state of states) this.#states.set(state.id, state);
     return states.map(processState);
   }

@@ -19,8 +19,16 @@ const spec: ProcessSpec = {
 const STDOUT = 7 * 4 + 1;
 const nowhere = { data: () => undefined, end: () => undefined };
 
+type Message<Schema extends typeof FromAgentSchema | typeof ToAgentSchema> = MessageInitShape<Schema>;
+type Answer = (call: Message<typeof ToAgentSchema>['call']) => Message<typeof FromAgentSchema>['body'];
+
+const doneAlways: Answer = () => ({ case: 'done', value: {} });
+
 /** A guest that answers its calls as it should, and does whatever the test has it do besides. */
-async function hostile({ window = WINDOW } = {}): Promise<{ agent: GuestAgent; guest: Duplex }> {
+async function hostile({
+  window = WINDOW,
+  answer = doneAlways,
+} = {}): Promise<{ agent: GuestAgent; guest: Duplex }> {
   const [ours, guest] = duplexPair();
   const decoder = new FrameDecoder();
   guest.on('data', (chunk: Buffer) => {
@@ -31,7 +39,7 @@ async function hostile({ window = WINDOW } = {}): Promise<{ agent: GuestAgent; g
       guest.write(
         control(
           nonce === undefined
-            ? { id, body: { case: 'done', value: {} } }
+            ? { id, body: answer(call) }
             : { id, body: { case: 'welcome', value: { protocol: 1, nonce, window } } },
         ),
       );
@@ -89,6 +97,19 @@ for (const [what, next] of Object.entries(floods)) {
     await assert.rejects(agent.setClock(), (error) => isHyperError(error, 'machine'));
   });
 }
+
+test('a guest with more processes than there can be loses its connection', async () => {
+  const { agent } = await hostile({
+    answer: (call) => {
+      assert.equal(call?.case, 'listProcesses');
+      const after = call.value.after ?? 0;
+      const processes = Array.from({ length: 1000 }, (_, index) => ({ id: after + 1 + index }));
+      return { case: 'processList', value: { processes, more: true } };
+    },
+  });
+  await assert.rejects(agent.listProcesses(), /more than 8192/);
+  assert.match((await agent.closed).message, /the guest broke the protocol: .*more than 8192/);
+});
 
 test('output that goes on after the exit of its process ends the connection', async () => {
   const { agent, guest } = await hostile();

@@ -45,7 +45,6 @@ import { ImageTransfers } from './transfers.ts';
 import { diskUsage, filesOfImage, sharing } from './usage.ts';
 
 const DEFAULT_MAX_IMAGE_BYTES = 64 * 1024 ** 3;
-const MAX_RUN_CONFIGS = 256;
 
 export interface ImageServiceOptions {
   readonly root: string;
@@ -95,8 +94,6 @@ export async function createImageService(options: ImageServiceOptions): Promise<
 
 class Images implements ImageService {
   readonly #parts: Collected;
-  /** Of images that containers were made of lately: an id stands for what it is the digest of. */
-  readonly #runConfigs = new Map<Digest, ResolvedImage['run']>();
   readonly #catalog: Catalog;
   readonly #registries: RegistryClient;
   readonly #events: Events;
@@ -122,13 +119,8 @@ class Images implements ImageService {
 
   async resolve(reference: string): Promise<ResolvedImage> {
     const { id } = this.#catalog.find(reference);
-    const known = this.#runConfigs.get(id);
-    if (known) return { id, run: known };
     const config = parseConfig(await this.#parts.store.read(id, MAX_CONFIG_BYTES), `configuration ${id}`);
-    const run = runConfigOf(config);
-    if (this.#runConfigs.size >= MAX_RUN_CONFIGS) this.#runConfigs.clear();
-    this.#runConfigs.set(id, run);
-    return { id, run };
+    return { id, run: runConfigOf(config) };
   }
 
   async rootfs(id: Digest, signal?: AbortSignal): Promise<RootfsLease> {

@@ -1,5 +1,5 @@
 import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HyperError, messageOf } from '../errors.ts';
 
@@ -88,9 +88,4 @@ async function removed(directory: string): Promise<boolean> {
     await sleep(wait);
   }
   return false;
-}
-
-/** The machine that a directory of a cgroup is of. */
-export function machineOf(directory: string): string {
-  return basename(directory);
 }

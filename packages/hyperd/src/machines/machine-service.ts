@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { rm } from 'node:fs/promises';
 import { getPriority } from 'node:os';
 import { join } from 'node:path';
 import { HyperError, messageOf } from '../errors.ts';
@@ -28,7 +27,7 @@ import { createMachineRecords, type MachineRecord } from './machine-records.ts';
 import type { MachineUsers } from './machine-users.ts';
 import { MachinePool, type PoolSettings } from './pool.ts';
 import { PoolDemand, type PoolKind } from './pool-demand.ts';
-import { rehearse, type Stage } from './rehearsal.ts';
+import { rehearse } from './rehearsal.ts';
 import type { RunningMachine } from './running-machine.ts';
 import type { ScratchDisks } from './scratch-disk.ts';
 import { Semaphore } from './semaphore.ts';
@@ -117,7 +116,7 @@ class Machines implements MachineService {
       logger,
       bootTimeoutMs,
       user: options.users?.template,
-      rehearse: (stage, directory) => this.#rehearse(stage, directory),
+      rehearse: (stage, directory) => rehearse(stage, directory, options),
     });
     this.#pool = options.pool && this.#makePool(options.pool);
   }
@@ -305,7 +304,7 @@ class Machines implements MachineService {
     const machine = await this.#live.start(record, request, { source: 'pool', template });
     try {
       const directory = this.#live.directoryOf(id);
-      if (outfit === undefined) await this.#rehearse(machine, directory);
+      if (outfit === undefined) await rehearse(machine, directory, this.#options);
       else await options.outfitter.dress(machine, outfit, directory);
       machine.outfit = outfit;
       await machine.pause();
@@ -314,15 +313,5 @@ class Machines implements MachineService {
       await machine.stop();
       throw error;
     }
-  }
-
-  async #rehearse(stage: Stage, directory: string): Promise<void> {
-    const scratch = join(directory, 'rehearsal.img');
-    await this.#options.scratch.ensure(scratch);
-    await rehearse(stage, {
-      rootfs: { path: this.#options.rehearsalDisk, format: 'raw', readOnly: true },
-      scratch: { path: scratch, format: 'raw', readOnly: false, cache: 'unsafe' },
-    });
-    await rm(scratch);
   }
 }

@@ -1,15 +1,18 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { HyperError } from '../errors.ts';
 import { CommandError, type GuestAgent, type GuestProcess, type OutputSink } from '../guest/index.ts';
 import type { Vm } from './driver.ts';
-import type { DiskImage, Machine } from './machine.ts';
+import type { Machine } from './machine.ts';
+import type { ScratchDisks } from './scratch-disk.ts';
 
 /** What a rehearsal takes place in. */
 export type Stage = Pick<Machine, 'agent' | 'attachDisk' | 'detachDisk'>;
 
-/** What a rehearsal needs: an image's root file system, and an empty writable disk that nobody else has. */
+/** What a rehearsal needs: a tiny image's root file system, and who makes an empty writable disk. */
 export interface RehearsalDisks {
-  readonly rootfs: DiskImage;
-  readonly scratch: DiskImage;
+  readonly rehearsalDisk: string;
+  readonly scratch: ScratchDisks;
 }
 
 const CONTAINER = 'rehearsal';
@@ -22,9 +25,18 @@ const NOWHERE: OutputSink = { data: () => undefined, end: () => undefined };
 
 /**
  * Plugs a root file system and a writable disk, runs a container once and takes everything away again: the start of a real one then finds the guest's
- * code read in and, where it is emulated, translated. Rejects where any of that fails.
+ * code read in and, where it is emulated, translated. Rejects where any of that fails; `directory`, where the writable disk stands meanwhile, goes with the
+ * machine.
  */
-export async function rehearse(machine: Stage, { rootfs, scratch }: RehearsalDisks): Promise<void> {
+export async function rehearse(
+  machine: Stage,
+  directory: string,
+  { rehearsalDisk, scratch: scratchDisks }: RehearsalDisks,
+): Promise<void> {
+  const path = join(directory, 'rehearsal.img');
+  await scratchDisks.ensure(path);
+  const rootfs = { path: rehearsalDisk, format: 'raw', readOnly: true } as const;
+  const scratch = { path, format: 'raw', readOnly: false, cache: 'unsafe' } as const;
   await Promise.all([
     machine.attachDisk(rootfs, { use: 'rootfs', name: ROOTFS }),
     machine.attachDisk(scratch, { use: 'scratch', name: SCRATCH }),
@@ -32,6 +44,7 @@ export async function rehearse(machine: Stage, { rootfs, scratch }: RehearsalDis
   await rehearseContainer(machine.agent, { rootfsDisk: ROOTFS, scratchDisk: SCRATCH });
   await machine.detachDisk(ROOTFS);
   await machine.detachDisk(SCRATCH);
+  await rm(path);
 }
 
 /** A machine that is nothing but a virtual machine and its agent, as a stage. */

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 
 const RESOLV_CONF = '/etc/resolv.conf';
 
@@ -8,11 +8,9 @@ export interface ResolverSettings {
   readonly options: readonly string[];
 }
 
-const NONE: ResolverSettings = { search: [], options: [] };
-
 /** The host's settings as they are now; none where it has no file of them. */
-export function hostResolver(): ResolverSettings {
-  return existsSync(RESOLV_CONF) ? parseResolvConf(readFileSync(RESOLV_CONF, 'utf8')) : NONE;
+export async function hostResolver(): Promise<ResolverSettings> {
+  return parseResolvConf(await readFile(RESOLV_CONF, 'utf8').catch(() => ''));
 }
 
 /** Of several `search` or `domain` lines the last one counts, as resolv.conf(5) has it; options add up. */

@@ -387,8 +387,8 @@ export class Container {
   #save(change: Partial<ContainerRecord>): void {
     const record = { ...this.#record, ...change };
     const { name, spec, state } = change;
-    const isAnEnd = name !== undefined || spec !== undefined || state?.phase === 'exited';
-    const isSoon = !isAnEnd || this.#context.podSpec().autoRemove;
+    const isLasting = name !== undefined || spec !== undefined || state?.phase === 'exited';
+    const isSoon = !isLasting || this.#context.podSpec().autoRemove;
     const isFact = state?.phase === 'exited' || state?.phase === 'running';
     this.#context.records.saveContainer(record, { isSoon, isFact });
     this.#record = record;

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { archiveTar, extractTar, type StartBuiltin } from '../guest/index.ts';
@@ -75,7 +74,6 @@ export class PodFiles {
 }
 
 async function readIfThere(path: string): Promise<Buffer | undefined> {
-  if (!existsSync(path)) return undefined; // nearly always
   try {
     return await readFile(path);
   } catch (error) {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { access, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperError } from '../errors.ts';
 import { pruneChanges, type StartBuiltin } from '../guest/index.ts';
@@ -132,9 +132,9 @@ export class PodMachine {
         `start pod in machine ${given.id}: that is not on the pod's network`,
       );
     await recorder.phase('ports', () => this.#ports.claim());
-    mkdirSync(directory, { recursive: true, mode: 0o700 }); // a turn in the pool of threads would take longer than such calls
+    await mkdir(directory, { recursive: true, mode: 0o700 });
     const { spec } = this.#pod.life.record;
-    const isUsed = existsSync(this.#scratch);
+    const isUsed = await exists(this.#scratch);
     const machine = given
       ? await this.#settleIn(given, { signal, recorder })
       : await this.#getMachine({ signal, recorder });
@@ -173,7 +173,7 @@ export class PodMachine {
       rootfsDisk: this.#disks.nameOf(imageId),
       scratchDisk: this.#disks.scratchName,
       files: etcFiles(this.#pod.life.record.spec, container.record.spec, {
-        ...hostResolver(),
+        ...(await hostResolver()),
         ...this.#network.forEtc,
       }),
     };
@@ -286,7 +286,7 @@ export class PodMachine {
     const { machines } = this.#context;
     const network = await recorder.phase('network', () => this.#network.open());
     // One that is ready has an empty writable disk: not for a pod that has one with something on it.
-    const [outfit] = existsSync(this.#scratch) ? [] : this.#images();
+    const [outfit] = (await exists(this.#scratch)) ? [] : this.#images();
     const request: AcquireRequest = {
       ...{ shape: spec.resource, owner: id, identity: identityOf(spec.hostname), network, outfit, signal },
       sharesMemory: this.volumes.needsSharedMemory(spec, this.#records()),
@@ -321,7 +321,7 @@ export class PodMachine {
     const ready = this.#context.readyImages.take(machine);
     if (!ready) return;
     this.#disks.takeOver(ready.disks);
-    renameSync(ready.scratch, this.#scratch);
+    await rename(ready.scratch, this.#scratch);
   }
 
   #take(machine: Machine): void {
@@ -356,4 +356,11 @@ export class PodMachine {
     if (this.#machine) return this.#machine;
     throw new HyperError('precondition', `use machine of pod ${this.#pod.life.id}: it has none`);
   }
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }

@@ -109,19 +109,16 @@ export function createPodRecords(state: State): PodRecords {
   return {
     execs: createExecRecords(state),
     insert(pod, containers) {
-      const insert = () =>
-        state.transact(() => {
-          insertPod.run(
-            pod.id,
-            JSON.stringify(pod.spec),
-            JSON.stringify(pod.state),
-            pod.machineId ?? null,
-            pod.createdAt,
-          );
-          containers.forEach(addContainer);
-        });
-      if (pod.spec.autoRemove) state.withoutSync(insert);
-      else insert();
+      state.transact(() => {
+        insertPod.run(
+          pod.id,
+          JSON.stringify(pod.spec),
+          JSON.stringify(pod.state),
+          pod.machineId ?? null,
+          pod.createdAt,
+        );
+        containers.forEach(addContainer);
+      });
     },
     insertContainer: addContainer,
     savePod(pod, options = {}) {

@@ -16,7 +16,6 @@ import { firstContainer, readsRaw } from './pod-runs.ts';
 const SESSION = 'input raw, output raw with a tty, else in frames of 8 bytes header and payload';
 const CONTAINER = { container: 'name, id or unique prefix of an id' };
 const COMMAND = needed('a JSON array of strings, or one word');
-const YES = ['yes', 'true', 'on'];
 /** What a session does that tells its process's end. */
 export const TELLS_END =
   'all output comes in frames, with a terminal, too, and a last one (stream 4) has the exit code in decimal, and after a space why it could not be run';
@@ -55,10 +54,10 @@ export function execRoutes({ pods, machineExecs, clientTags }: RouteContext): Ro
         tty: 'as for /exec/create',
         end: `\`yes\`, \`true\` or \`on\`: ${TELLS_END}`,
       },
-      isRaw: (query, headers) => !query.isOneOf('end', YES) && readsRaw(clientVersion(headers)),
+      isRaw: (query, headers) => !query.isYes('end') && readsRaw(clientVersion(headers)),
       open: ({ parameters, headers }) => {
         const { container, exec, ...told } = startedExec(pods, parameters);
-        if (parameters.isOneOf('end', YES)) {
+        if (parameters.isYes('end')) {
           return {
             ...{ framed: true, detachKeys: false, ...told },
             run: (client) => execToEnd(pods, container, exec, client),
@@ -151,7 +150,7 @@ async function execToEnd(
 }
 
 function createExec(pods: PodService, container: string, parameters: Parameters): ExecId {
-  const tty = parameters.isOneOf('tty', ['yes', 'true', 'on']);
+  const tty = parameters.isYes('tty');
   return pods.createExec(container, { command: commandOf(parameters), tty });
 }
 

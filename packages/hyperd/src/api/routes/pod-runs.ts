@@ -78,7 +78,7 @@ function startRoute(pods: PodService, tags: ClientTags): PlainRoute {
       return { ...answer, headers };
     },
     session: {
-      asked: (query) => query.text('tag') !== '' || query.isOneOf('attach', ['yes', 'true', 'on']),
+      asked: (query) => query.text('tag') !== '' || query.isYes('attach'),
       isRaw: (query, headers) => query.text('tag') !== '' || readsRaw(clientVersion(headers)),
       open: (call) => startAttached(pods, tags, call),
     },

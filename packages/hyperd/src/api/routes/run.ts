@@ -31,7 +31,7 @@ export function runRoutes({ pods }: RouteContext): Route[] {
         500: 'the specification breaks a rule',
       },
       open: async (call) => {
-        const remove = call.parameters.isOneOf('remove', ['yes', 'true', 'on']);
+        const remove = call.parameters.isYes('remove');
         const spec = parsePodSpec(bodyOf(call.json));
         if (spec.containers.length === 0)
           throw new HyperError('invalid-spec', 'run pod: containers is empty, want at least one');

@@ -72,7 +72,7 @@ export function qemuArguments(line: CommandLine): string[] {
     ...['-chardev', `socket,id=qmp,path=${escaped(join(directory, 'qmp.sock'))},server=on,wait=off`],
     ...['-mon', 'chardev=qmp,mode=control'],
     ...['-chardev', `socket,id=files,path=${escaped(join(directory, 'files.sock'))},server=on,wait=off`],
-    ...['-mon', 'chardev=files,mode=control'], // takes files that the daemon has opened: pass-files.ts
+    ...['-mon', 'chardev=files,mode=control'], // takes files that the daemon has opened: pass-file.ts
     ...['-chardev', `file,id=console,path=${escaped(join(directory, 'console.log'))},append=on`],
     ...['-serial', 'chardev:console'],
     ...bootArguments(line),
