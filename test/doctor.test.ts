@@ -173,7 +173,7 @@ test('devices of nobody are removed; bridges and rules that were taken away are 
   assert.equal((await bridged.hyperctl(['network', 'create', '--subnet', '10.77.0.0/24', 'apart'])).code, 0);
   assert.equal((await examine()).code, 0);
   const bridge = host.devices().find((name) => name !== 'hyper0') as string;
-  const stray = bridge.replace(/b\w+$/, 't77');
+  const stray = bridge.replace(/b[^b]*$/, 't77');
   host.inside('ip', 'tuntap', 'add', 'dev', stray, 'mode', 'tap');
   host.inside('ip', 'link', 'delete', bridge);
   host.inside('nft', 'flush', 'ruleset');
